@@ -1,0 +1,48 @@
+"""What the flow needs from storage, as Protocols; `datalab.db` implements them, `datalab.app` wires them.
+
+Every answer is for the revision that `Catalogue.revision` reports; implementations may remember what they read for as
+long as that number stands still.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from catalog.entities import (
+    Admission,
+    AiFactory,
+    DataLab,
+    Dataset,
+    DataSpace,
+    Participant,
+    PolicyRecord,
+    Storage,
+    Version,
+)
+
+
+class Catalogue(Protocol):
+    """Reads of what is registered, by id. `None`: there is no such thing (or it was deleted)."""
+
+    def revision(self) -> int:
+        """The number of committed write transactions."""
+        ...
+
+    def ai_factory(self, id_: str) -> AiFactory | None: ...
+    def data_space(self, id_: str) -> DataSpace | None: ...
+    def data_lab(self, id_: str) -> DataLab | None: ...
+    def participant(self, id_: str) -> Participant | None: ...
+    def storage(self, id_: str) -> Storage | None: ...
+    def dataset(self, space: str, name: str) -> Dataset | None: ...
+
+    def version(self, dataset_uid: str, number: int | None = None) -> Version | None:
+        """That version, whatever its status; without a number the newest one that is published."""
+        ...
+
+    def admissions(self, participant: str) -> tuple[Admission, ...]:
+        """The data spaces that admitted this participant, and as what."""
+        ...
+
+    def policies(self, scope: str) -> tuple[PolicyRecord, ...]:
+        """The policies in force at exactly this scope, e.g. `space:health`, `dataset:health/cohort`."""
+        ...
