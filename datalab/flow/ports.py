@@ -6,7 +6,8 @@ long as that number stands still.
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, TypeVar
 
 from catalog.entities import (
     Admission,
@@ -19,6 +20,9 @@ from catalog.entities import (
     Storage,
     Version,
 )
+
+
+Answer = TypeVar("Answer")
 
 
 class Catalogue(Protocol):
@@ -45,4 +49,15 @@ class Catalogue(Protocol):
 
     def policies(self, scope: str) -> tuple[PolicyRecord, ...]:
         """The policies in force at exactly this scope, e.g. `space:health`, `dataset:health/cohort`."""
+        ...
+
+
+class ConsistentCatalogue(Catalogue, Protocol):
+    """A catalogue that can hold still: decisions that read several things ask it for one revision."""
+
+    def consistently(self, work: Callable[[Catalogue], Answer]) -> Answer:
+        """Runs `work` (which must be repeatable) on a catalogue of one revision, the newest at its start.
+
+        Without it a write between two reads could pair yesterday's policies with today's dataset.
+        """
         ...
