@@ -21,7 +21,6 @@ from catalog.entities import (
     Version,
 )
 
-
 Answer = TypeVar("Answer")
 
 
