@@ -7,7 +7,7 @@ long as that number stands still.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from catalog.entities import (
     Admission,
@@ -20,6 +20,9 @@ from catalog.entities import (
     Storage,
     Version,
 )
+
+if TYPE_CHECKING:
+    from datalab.flow.principal import ClientIdentity
 
 Answer = TypeVar("Answer")
 
@@ -60,3 +63,13 @@ class ConsistentCatalogue(Catalogue, Protocol):
         Without it a write between two reads could pair yesterday's policies with today's dataset.
         """
         ...
+
+
+class Identities(Protocol):
+    """Who was given credentials here, and what was revoked since; never older than the last committed write."""
+
+    def client(self, client_id: str) -> ClientIdentity | None:
+        """A client of our own authorization server; None: there never was one of that id."""
+        ...
+
+    def is_revoked(self, issuer: str, token_id: str) -> bool: ...
