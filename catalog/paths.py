@@ -20,9 +20,9 @@ _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
 
 
 def check_relative_path(text: str) -> str:
-    """The text itself if it is a relative path of a file; raises PathRefused (`catalog.path`) otherwise.
+    r"""The text itself if it is a relative path of a file; raises PathRefused (`catalog.path`) otherwise.
 
-    `/` separates. Refused: an empty path or segment, `.` and `..`, a leading or trailing `/`, `? # * [ ] { } \\`, control
+    `/` separates. Refused: an empty path or segment, `.` and `..`, a leading or trailing `/`, `? # * [ ] { } \`, control
     characters, lone surrogates, more than 1024 bytes in all or 255 in a segment; and percent escapes that hide any of
     these or a `/` (others, as in the hive partition `city=S%C3%A3o`, are plain characters).
     """
