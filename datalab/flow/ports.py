@@ -20,6 +20,7 @@ from catalog.entities import (
     Storage,
     Version,
 )
+from connectors.contract import Connector
 
 if TYPE_CHECKING:
     from datalab.flow.principal import ClientIdentity
@@ -73,3 +74,15 @@ class Identities(Protocol):
         ...
 
     def is_revoked(self, issuer: str, token_id: str) -> bool: ...
+
+
+class Storages(Protocol):
+    """How a registered storage is reached: its credentials are opened here and nowhere else."""
+
+    def connector(self, storage: Storage) -> Connector:
+        """The connector of this storage, as it is registered now; safe to keep for one request.
+
+        Raises:
+            connectors.errors.StorageError: its address is refused or its credentials cannot be opened.
+        """
+        ...

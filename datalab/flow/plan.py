@@ -1,0 +1,213 @@
+"""The plan stage: Statement + Decisions -> Plan. What a worker will do, in the engine's words, and nothing it may choose.
+
+Owns the views that stand for the datasets: the version's files, the decision's columns, rows and masks. Only Decisions
+make a Plan; the engine accepts nothing else. Must never splice the caller's text into anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from catalog.entities import Column, FileEntry, Storage, Version, VersionStatus
+from connectors.contract import Connector, EngineAccess, changed
+from connectors.errors import StorageError
+from datalab.flow.decision import Decision
+from datalab.flow.errors import PlanConflict, PlanRefused, StorageUnavailable
+from datalab.flow.hashkeys import HashKeys
+from datalab.flow.ports import Catalogue, Storages
+from datalab.flow.principal import Principal
+from datalab.flow.request import Query
+from datalab.flow.statement import Statement
+from policies.compiler import compile_view
+from policies.model import Action
+from policies.shape import Shape
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """One dataset as this caller sees it: `"schema"."name"` stands for `select`."""
+
+    schema: str
+    name: str
+    select: str = field(repr=False)  # holds the hash mask's key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """The files behind one view, to be checked before and after the plan."""
+
+    dataset: str  # space.name
+    version: Version
+    connector: Connector
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """key: which prepared workers may run it (participant and storages). max_rows: the caller's own, truncates.
+    policy_max_rows: the smallest that the policies set; more rows are an error. metadata: for the result's schema."""
+
+    key: str
+    access: tuple[EngineAccess, ...]
+    views: tuple[View, ...]
+    sources: tuple[Source, ...]
+    query: Query
+    tables: frozenset[tuple[str, str, str]]
+    decisions: tuple[Decision, ...]
+    policy_max_rows: int | None
+    metadata: Mapping[str, str]
+
+    def message(self) -> bytes:
+        """The JSON that a worker runs."""
+        query = self.query
+        params: Any = dict(query.params) if isinstance(query.params, Mapping) else list(query.params)
+        return orjson.dumps(
+            {
+                "sql": query.sql,
+                "params": params,
+                "views": [{"schema": v.schema, "name": v.name, "select": v.select} for v in self.views],
+                "tables": sorted(self.tables),
+                "format": query.format.value,
+                "max_rows": query.max_rows,
+                "policy_max_rows": self.policy_max_rows,
+                "metadata": dict(self.metadata),
+            }
+        )
+
+    def columns(self) -> dict[str, list[str]]:
+        """The columns that the caller may name, by dataset."""
+        return {
+            decision.dataset.sql_name: [column.name for column in shape_of(decision).columns]
+            for decision in self.decisions
+        }
+
+
+def make_plan(
+    query: Query,
+    statement: Statement,
+    decisions: Sequence[Decision],
+    principal: Principal,
+    *,
+    catalogue: Catalogue,
+    storages: Storages,
+    keys: HashKeys,
+) -> Plan:
+    """The plan for one statement.
+
+    Raises:
+        PlanConflict: a version is withdrawn or broken.
+        PlanRefused: what was decided cannot be held by this engine (aggregate-only access).
+        StorageUnavailable: a storage's address or credentials no longer work.
+    """
+    sources, views, access, key_ids = [], [], {}, {}
+    for decision in decisions:
+        dataset, version = decision.dataset, decision.version
+        require_usable(decision)
+        storage = catalogue.storage(dataset.storage)
+        if storage is None:
+            raise StorageUnavailable("engine.storage", "The storage of a dataset is gone.", dataset=dataset.sql_name)
+        connector, reach = reached(storage, storages)
+        access[storage.uid] = reach
+        sources.append(Source(dataset=dataset.sql_name, version=version, connector=connector))
+        key = keys.of(dataset.uid)
+        if any(column.result != column.type for column in shape_of(decision).columns):
+            key_ids[f"datalab.hash_key.{dataset.sql_name}"] = key.id
+        relation = read_parquet(connector.engine_paths([file.path for file in version.files]), version)
+        select = compile_view(shape_of(decision), relation, key.secret)
+        views.append(View(schema=dataset.space, name=dataset.name, select=select))
+    ordered = tuple(access[uid] for uid in sorted(access))
+    return Plan(
+        key=worker_key(principal, ordered),
+        access=ordered,
+        views=tuple(views),
+        sources=tuple(sources),
+        query=query,
+        tables=statement.tables,
+        decisions=tuple(decisions),
+        policy_max_rows=min((d.max_rows for d in decisions if d.max_rows is not None), default=None),
+        metadata=key_ids,
+    )
+
+
+def shape_of(decision: Decision) -> Shape:
+    """The decision's shape; a decision that reached a plan has one."""
+    assert decision.shape is not None
+    return decision.shape
+
+
+def require_usable(decision: Decision) -> None:
+    """Refuse what must not be run: a version that is not served, an action this engine cannot hold."""
+    name = decision.dataset.sql_name
+    if decision.version.status is VersionStatus.WITHDRAWN:
+        raise PlanConflict("plan.withdrawn", "This version was withdrawn by its provider.", dataset=name)
+    if decision.version.status is VersionStatus.BROKEN:
+        raise PlanConflict(
+            "plan.broken", "The files of this version have changed since it was published.", dataset=name
+        )
+    if decision.action is Action.AGGREGATE:
+        raise PlanRefused(
+            "plan.aggregate_not_supported",
+            "The policies allow aggregates only, and this gateway cannot yet hold that; nothing is run.",
+            dataset=name,
+        )
+
+
+def reached(storage: Storage, storages: Storages) -> tuple[Connector, EngineAccess]:
+    """A storage's connector and what the engine needs to reach it."""
+    try:
+        connector = storages.connector(storage)
+        return connector, connector.engine_access()
+    except StorageError as error:
+        raise StorageUnavailable("engine.storage", "The storage of a dataset cannot be reached.") from error
+
+
+def worker_key(principal: Principal, access: Sequence[EngineAccess]) -> str:
+    """Which prepared workers may serve this: the same participant, the same storages, the same keys."""
+    text = "\n".join((principal.participant.uid, *(reach.fingerprint for reach in access)))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def read_parquet(paths: Sequence[str], version: Version) -> str:
+    """The relation of a version's files, every option explicit: nothing is guessed from names or the first file."""
+    listed = ", ".join(_literal(path) for path in paths)
+    options = [
+        f"hive_partitioning={_boolean(version.hive_partitioning)}",
+        f"union_by_name={_boolean(version.union_by_name)}",
+        "filename=false",
+    ]
+    partitions = [column for column in version.columns if column.partition]
+    if partitions:
+        options.append(f"hive_types={{{', '.join(_hive_type(column) for column in partitions)}}}")
+    return f"read_parquet([{listed}], {', '.join(options)})"
+
+
+def changed_files(sources: Sequence[Source]) -> list[Source]:
+    """The sources whose files differ from their version's record now. Blocks on the storage.
+
+    Raises:
+        StorageUnavailable: a storage does not say.
+    """
+    try:
+        return [source for source in sources if changed(source.connector, _files(source))]
+    except StorageError as error:
+        raise StorageUnavailable("engine.storage", "The storage of a dataset did not answer as it should.") from error
+
+
+def _files(source: Source) -> Sequence[FileEntry]:
+    return source.version.files
+
+
+def _hive_type(column: Column) -> str:
+    return f"{_literal(column.name)}: {column.type}"
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _boolean(value: bool) -> str:
+    return "true" if value else "false"
