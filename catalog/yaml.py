@@ -107,15 +107,14 @@ def _sentence(error: yaml.MarkedYAMLError) -> str:
 class _Loader(yaml.SafeLoader):
     """PyYAML's reader with a bound on nesting and the core schema's scalars."""
 
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - PyYAML's own protocol: a class-level table, filled below
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - PyYAML's protocol
     depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            raise yaml.MarkedYAMLError(
-                problem=f"more than {MAX_DEPTH} levels", problem_mark=self.peek_event().start_mark
-            )
+            event = self.peek_event()  # type: ignore[no-untyped-call]  # the stubs leave the parser untyped
+            raise yaml.MarkedYAMLError(problem=f"more than {MAX_DEPTH} levels", problem_mark=event.start_mark)
         node: yaml.Node | None = super().compose_node(parent, index)
         self.depth -= 1
         return node
