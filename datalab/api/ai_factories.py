@@ -9,8 +9,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
 
+from catalog.documents import AiFactoryDocument
 from datalab.api.auth import caller
-from datalab.api.bodies import AiFactoryForm, AiFactoryShown, shown
+from datalab.api.bodies import AiFactoryShown, shown
 from datalab.api.paging import DEFAULT_LIMIT, Cursor, Limit, Paged, asked, paged
 from datalab.api.patches import Patch, patched
 from datalab.api.preconditions import IfMatch, etag_of, expected, tag
@@ -34,7 +35,9 @@ def list_ai_factories(
 
 
 @router.post("", status_code=201)
-def create_ai_factory(principal: Writer, services: Provided, body: AiFactoryForm, response: Response) -> AiFactoryShown:
+def create_ai_factory(
+    principal: Writer, services: Provided, body: AiFactoryDocument, response: Response
+) -> AiFactoryShown:
     stored = services.ai_factories.create(principal, body.entity())
     response.headers["Location"] = f"/api/v1/ai-factories/{stored.id}"
     response.headers["ETag"] = etag_of(stored)
@@ -54,7 +57,7 @@ def change_ai_factory(
 ) -> AiFactoryShown:
     state = expected(if_match)
     found = services.ai_factories.get(principal, id_)
-    body = patched(AiFactoryForm, shown(AiFactoryForm, found), patch)
+    body = patched(AiFactoryDocument, found, patch)
     stored = services.ai_factories.replace(principal, body.entity(), expected=state or as_read(found))
     response.headers["ETag"] = etag_of(stored)
     return shown(AiFactoryShown, stored)

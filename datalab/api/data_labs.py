@@ -9,8 +9,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
 
+from catalog.documents import DataLabDocument
 from datalab.api.auth import caller
-from datalab.api.bodies import DataLabForm, DataLabShown, shown
+from datalab.api.bodies import DataLabShown, shown
 from datalab.api.paging import DEFAULT_LIMIT, Cursor, Limit, Paged, asked, paged
 from datalab.api.patches import Patch, patched
 from datalab.api.preconditions import IfMatch, etag_of, expected, tag
@@ -38,7 +39,7 @@ def list_data_labs(
 
 
 @router.post("", status_code=201)
-def create_data_lab(principal: Writer, services: Provided, body: DataLabForm, response: Response) -> DataLabShown:
+def create_data_lab(principal: Writer, services: Provided, body: DataLabDocument, response: Response) -> DataLabShown:
     stored = services.data_labs.create(principal, body.entity())
     response.headers["Location"] = f"/api/v1/data-labs/{stored.id}"
     response.headers["ETag"] = etag_of(stored)
@@ -58,7 +59,7 @@ def change_data_lab(
 ) -> DataLabShown:
     state = expected(if_match)
     found = services.data_labs.get(principal, id_)
-    body = patched(DataLabForm, shown(DataLabForm, found), patch)
+    body = patched(DataLabDocument, found, patch)
     stored = services.data_labs.replace(principal, body.entity(), expected=state or as_read(found))
     response.headers["ETag"] = etag_of(stored)
     return shown(DataLabShown, stored)

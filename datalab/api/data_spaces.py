@@ -9,9 +9,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
 
+from catalog.documents import DataSpaceDocument
 from catalog.entities import Admission, AdmissionRole
 from datalab.api.auth import caller
-from datalab.api.bodies import AdmissionForm, AdmissionShown, DataSpaceForm, DataSpaceShown, shown
+from datalab.api.bodies import AdmissionAsked, AdmissionShown, DataSpaceShown, shown
 from datalab.api.paging import DEFAULT_LIMIT, Cursor, Limit, Paged, asked, paged
 from datalab.api.patches import Patch, patched
 from datalab.api.preconditions import IfMatch, etag_of, expected, tag
@@ -39,7 +40,9 @@ def list_data_spaces(
 
 
 @router.post("", status_code=201)
-def create_data_space(principal: Writer, services: Provided, body: DataSpaceForm, response: Response) -> DataSpaceShown:
+def create_data_space(
+    principal: Writer, services: Provided, body: DataSpaceDocument, response: Response
+) -> DataSpaceShown:
     stored = services.data_spaces.create(principal, body.entity())
     response.headers["Location"] = f"/api/v1/data-spaces/{stored.id}"
     response.headers["ETag"] = etag_of(stored)
@@ -59,7 +62,7 @@ def change_data_space(
 ) -> DataSpaceShown:
     state = expected(if_match)
     found = services.data_spaces.get(principal, id_)
-    body = patched(DataSpaceForm, shown(DataSpaceForm, found), patch)
+    body = patched(DataSpaceDocument, found, patch)
     stored = services.data_spaces.replace(principal, body.entity(), expected=state or as_read(found))
     response.headers["ETag"] = etag_of(stored)
     return shown(DataSpaceShown, stored)
@@ -81,7 +84,7 @@ def list_admissions(
 
 
 @router.post("/{id_}/admissions", status_code=201)
-def admit(principal: Writer, services: Provided, id_: str, body: AdmissionForm) -> AdmissionShown:
+def admit(principal: Writer, services: Provided, id_: str, body: AdmissionAsked) -> AdmissionShown:
     """A second time changes nothing."""
     asked_for = Admission(space=id_, participant=body.participant, role=body.role)
     return shown(AdmissionShown, services.admissions.create(principal, asked_for))

@@ -9,8 +9,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
 
+from catalog.documents import ParticipantDocument
 from datalab.api.auth import caller
-from datalab.api.bodies import ParticipantForm, ParticipantShown, shown
+from datalab.api.bodies import ParticipantShown, shown
 from datalab.api.paging import DEFAULT_LIMIT, Cursor, Limit, Paged, asked, paged
 from datalab.api.patches import Patch, patched
 from datalab.api.preconditions import IfMatch, etag_of, expected, tag
@@ -35,7 +36,7 @@ def list_participants(
 
 @router.post("", status_code=201)
 def create_participant(
-    principal: Writer, services: Provided, body: ParticipantForm, response: Response
+    principal: Writer, services: Provided, body: ParticipantDocument, response: Response
 ) -> ParticipantShown:
     stored = services.participants.create(principal, body.entity())
     response.headers["Location"] = f"/api/v1/participants/{stored.id}"
@@ -56,7 +57,7 @@ def change_participant(
 ) -> ParticipantShown:
     state = expected(if_match)
     found = services.participants.get(principal, id_)
-    body = patched(ParticipantForm, shown(ParticipantForm, found), patch)
+    body = patched(ParticipantDocument, found, patch)
     stored = services.participants.replace(principal, body.entity(), expected=state or as_read(found))
     response.headers["ETag"] = etag_of(stored)
     return shown(ParticipantShown, stored)

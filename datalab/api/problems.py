@@ -104,7 +104,10 @@ def answer_validation_error(request: Request, error: Exception) -> Response:
     """422 with the path of each field that is wrong; values are never repeated."""
     found = cast("RequestValidationError", error).errors()
     problems = [
-        {"field": field_path(one.get("loc", ())), "problem": str(one.get("msg", "is not valid"))[:300]}
+        {
+            "field": field_path(one.get("loc", ())),
+            "problem": str(one.get("msg", "")).removeprefix("Value error, ")[:300],
+        }
         for one in found[:MAX_PROBLEMS]
     ]
     return problem(
@@ -118,7 +121,7 @@ def answer_validation_error(request: Request, error: Exception) -> Response:
 
 def field_path(location: tuple[object, ...]) -> str:
     """`("body", "spaces", 0)` as `spaces.0`; other places keep their first word, as in `query.limit`."""
-    steps = [str(step)[:100] for step in location]
+    steps = [str(step)[:100] for step in location if step != "[key]"]
     if steps[:1] == ["body"] and len(steps) > 1:
         steps = steps[1:]
     return ".".join(steps[:20])

@@ -9,8 +9,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
 
+from catalog.documents import StorageDocument
 from datalab.api.auth import caller
-from datalab.api.bodies import StorageAndKeysForm, StorageForm, StorageShown, shown
+from datalab.api.bodies import StorageShown, shown
 from datalab.api.paging import DEFAULT_LIMIT, Cursor, Limit, Paged, asked, paged
 from datalab.api.patches import Patch, patched
 from datalab.api.preconditions import IfMatch, etag_of, expected, tag
@@ -34,8 +35,8 @@ def list_storages(
 
 
 @router.post("", status_code=201)
-def create_storage(principal: Writer, services: Provided, body: StorageAndKeysForm, response: Response) -> StorageShown:
-    stored = services.storages.create(principal, body.entity(), body.keys())
+def create_storage(principal: Writer, services: Provided, body: StorageDocument, response: Response) -> StorageShown:
+    stored = services.storages.create(principal, body.entity(), keys_of(body))
     response.headers["Location"] = f"/api/v1/storages/{stored.id}"
     response.headers["ETag"] = etag_of(stored)
     return shown(StorageShown, stored)
@@ -54,8 +55,8 @@ def change_storage(
 ) -> StorageShown:
     state = expected(if_match)
     found = services.storages.get(principal, id_)
-    body = patched(StorageAndKeysForm, shown(StorageForm, found), patch)
-    stored = services.storages.replace(principal, body.entity(), body.keys(), expected=state or as_read(found))
+    body = patched(StorageDocument, found, patch)
+    stored = services.storages.replace(principal, body.entity(), keys_of(body), expected=state or as_read(found))
     response.headers["ETag"] = etag_of(stored)
     return shown(StorageShown, stored)
 
@@ -65,3 +66,7 @@ def delete_storage(principal: Writer, services: Provided, id_: str, if_match: If
     state = expected(if_match)
     services.storages.get(principal, id_)
     services.storages.delete(principal, id_, expected=state)
+
+
+def keys_of(body: StorageDocument) -> dict[str, str] | None:
+    return None if body.credentials is None else body.credentials.reveal()

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from catalog.documents import DatasetDocument
 from catalog.entities import AdmissionRole, Dataset, DatasetStatus, ParticipantStatus
 from datalab.flow.authority import Verb, may, of_dataset
 from datalab.flow.ports import Catalogue
 from datalab.flow.principal import Principal
-from datalab.registry.checks import Problems
-from datalab.registry.errors import Conflict, NotFound
+from datalab.registry.checks import check
+from datalab.registry.errors import Conflict, Invalid, NotFound
 from datalab.registry.ports import Namespace, Transaction
 from datalab.registry.writes import Expected, Registrar, as_read, expect, remove_policies, require, require_new
 
@@ -40,8 +41,8 @@ class Datasets:
         return found
 
     def create(self, principal: Principal, dataset: Dataset) -> Dataset:
-        """Registers a draft, whatever status the value has. Raises Invalid, NotAllowed, Conflict."""
-        _check(dataset)
+        """Registers a draft, whatever status the value has. Raises DocumentRefused, NotAllowed, Conflict."""
+        check(DatasetDocument, dataset)
         with self._registrar.change(principal, "create", f"dataset:{dataset.key}", dataset) as transaction:
             require_new(principal, of_dataset(dataset))
             if transaction.datasets.get(dataset.key) is not None:
@@ -58,9 +59,9 @@ class Datasets:
     def replace(self, principal: Principal, dataset: Dataset, *, expected: Expected | None = None) -> Dataset:
         """The provider cannot change; the status only moves draft -> published -> withdrawn.
 
-        Raises Invalid, NotFound, NotAllowed, Stale, Conflict.
+        Raises DocumentRefused, NotFound, NotAllowed, Stale, Conflict.
         """
-        _check(dataset)
+        check(DatasetDocument, dataset)
         with self._registrar.change(principal, "replace", f"dataset:{dataset.key}", dataset) as transaction:
             before = transaction.datasets.get(dataset.key)
             if before is None:
@@ -110,24 +111,6 @@ def _taken() -> Conflict:
     return Conflict("registry.name_taken", "This name is not available in the data space.")
 
 
-def _check(dataset: Dataset) -> None:
-    problems = Problems()
-    problems.name("space", dataset.space, is_sql_name=True)
-    problems.name("name", dataset.name, is_sql_name=True)
-    problems.text("title", dataset.title, required=True)
-    problems.text("description", dataset.description, required=False)
-    problems.unique("keywords", dataset.keywords)
-    for index, keyword in enumerate(dataset.keywords):
-        problems.line(f"keywords.{index}", keyword)
-    for field in ("theme", "licence", "attribution"):
-        problems.line(field, getattr(dataset, field))
-    for role, column in dataset.roles.items():
-        problems.name(f"roles.{role}", role)
-        problems.line(f"roles.{role}", column)
-    problems.location("location", dataset.location)
-    problems.raise_if_any()
-
-
 def _check_references(transaction: Transaction, dataset: Dataset) -> None:
     if transaction.data_spaces.get(dataset.space) is None:
         raise Conflict("registry.reference", "There is no such data space.", field="space")
@@ -151,8 +134,6 @@ def _check_roles(transaction: Transaction, dataset: Dataset, uid: str) -> None:
     if columns is None:
         return
     known = {column.casefold() for column in columns}
-    problems = Problems()
-    for role, column in dataset.roles.items():
-        if column.casefold() not in known:
-            problems.add(f"roles.{role}", "the newest version has no such column")
-    problems.raise_if_any()
+    lacking = [role for role, column in dataset.roles.items() if column.casefold() not in known]
+    if lacking:
+        raise Invalid((f"roles.{role}", "The newest version has no such column.") for role in lacking)

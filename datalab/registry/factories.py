@@ -5,11 +5,12 @@ Owns writes to AI factories. Must never lose one that a lab or an antenna refers
 
 from __future__ import annotations
 
+from catalog.documents import AiFactoryDocument
 from catalog.entities import AiFactory, FactoryType
 from datalab.flow.authority import of_factory
 from datalab.flow.ports import Catalogue
 from datalab.flow.principal import Principal
-from datalab.registry.checks import Problems
+from datalab.registry.checks import check
 from datalab.registry.errors import Conflict, NotFound
 from datalab.registry.ports import Namespace, Page, Transaction
 from datalab.registry.writes import Expected, Registrar, expect, require, require_new
@@ -35,8 +36,8 @@ class AiFactories:
         return self._registrar.store.lists.ai_factories(page)
 
     def create(self, principal: Principal, factory: AiFactory) -> AiFactory:
-        """Raises Invalid, NotAllowed, Conflict."""
-        _check(factory)
+        """Raises DocumentRefused, NotAllowed, Conflict."""
+        check(AiFactoryDocument, factory)
         with self._registrar.change(principal, "create", f"ai_factory:{factory.id}", factory) as transaction:
             require_new(principal, of_factory())
             if transaction.ai_factories.get(factory.id) is not None:
@@ -48,8 +49,8 @@ class AiFactories:
             return stored
 
     def replace(self, principal: Principal, factory: AiFactory, *, expected: Expected | None = None) -> AiFactory:
-        """Raises Invalid, NotFound, NotAllowed, Stale, Conflict."""
-        _check(factory)
+        """Raises DocumentRefused, NotFound, NotAllowed, Stale, Conflict."""
+        check(AiFactoryDocument, factory)
         with self._registrar.change(principal, "replace", f"ai_factory:{factory.id}", factory) as transaction:
             before = transaction.ai_factories.get(factory.id)
             if before is None:
@@ -73,27 +74,6 @@ class AiFactories:
                 raise Conflict("registry.in_use", "Antennas still belong to this AI factory.")
             transaction.ai_factories.remove(id_)
             transaction.release(Namespace.AI_FACTORY, id_, at=self._registrar.clock())
-
-
-def _check(factory: AiFactory) -> None:
-    problems = Problems()
-    problems.name("id", factory.id)
-    for field in ("name", "host", "place"):
-        problems.line(field, getattr(factory, field))
-    problems.country("country", factory.country)
-    problems.countries("consortium", factory.consortium)
-    problems.unique("consortium", factory.consortium)
-    problems.unique("sectors", factory.sectors)
-    for index, sector in enumerate(factory.sectors):
-        problems.line(f"sectors.{index}", sector)
-    if factory.supercomputer is not None:
-        problems.line("supercomputer.name", factory.supercomputer.name)
-    if factory.type is FactoryType.ANTENNA and factory.factory is None:
-        problems.add("factory", "an antenna names the factory it belongs to")
-    if factory.type is not FactoryType.ANTENNA and factory.factory is not None:
-        problems.add("factory", "only an antenna belongs to another factory")
-    problems.address("homepage", factory.homepage)
-    problems.raise_if_any()
 
 
 def _check_references(transaction: Transaction, factory: AiFactory) -> None:

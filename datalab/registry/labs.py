@@ -5,11 +5,12 @@ Owns writes to data labs. Must never keep a lab without an existing home factory
 
 from __future__ import annotations
 
+from catalog.documents import DataLabDocument
 from catalog.entities import AdmissionRole, DataLab, ParticipantStatus
 from datalab.flow.authority import Verb, may, of_lab
 from datalab.flow.ports import Catalogue
 from datalab.flow.principal import Principal
-from datalab.registry.checks import Problems
+from datalab.registry.checks import check
 from datalab.registry.errors import Conflict, NotFound
 from datalab.registry.ports import Namespace, Page, Transaction
 from datalab.registry.writes import Expected, Registrar, audience_of, expect, remove_policies, require, require_new
@@ -32,8 +33,8 @@ class DataLabs:
         return self._registrar.store.lists.data_labs(page, audience_of(principal), ai_factory)
 
     def create(self, principal: Principal, lab: DataLab) -> DataLab:
-        """Raises Invalid, NotAllowed, Conflict."""
-        _check(lab)
+        """Raises DocumentRefused, NotAllowed, Conflict."""
+        check(DataLabDocument, lab)
         with self._registrar.change(principal, "create", f"data_lab:{lab.id}", lab) as transaction:
             require_new(principal, of_lab(lab))
             if transaction.data_labs.get(lab.id) is not None:
@@ -45,8 +46,8 @@ class DataLabs:
             return stored
 
     def replace(self, principal: Principal, lab: DataLab, *, expected: Expected | None = None) -> DataLab:
-        """A new operator must be acted for as well. Raises Invalid, NotFound, NotAllowed, Stale, Conflict."""
-        _check(lab)
+        """A new operator must be acted for as well. Raises DocumentRefused, NotFound, NotAllowed, Stale, Conflict."""
+        check(DataLabDocument, lab)
         with self._registrar.change(principal, "replace", f"data_lab:{lab.id}", lab) as transaction:
             before = transaction.data_labs.get(lab.id)
             if before is None:
@@ -73,20 +74,6 @@ class DataLabs:
             remove_policies(transaction, f"lab:{id_}", principal, self._registrar.clock())
             transaction.data_labs.remove(id_)
             transaction.release(Namespace.DATA_LAB, id_, at=self._registrar.clock())
-
-
-def _check(lab: DataLab) -> None:
-    problems = Problems()
-    problems.name("id", lab.id)
-    problems.text("title", lab.title, required=True)
-    problems.text("description", lab.description, required=False)
-    problems.unique("partners", lab.partners)
-    problems.unique("spaces", lab.spaces)
-    if lab.home in lab.partners:
-        problems.add("partners", "the home factory is not also a partner")
-    for index, service in enumerate(lab.services):
-        problems.line(f"services.{index}", service)
-    problems.raise_if_any()
 
 
 def _check_references(transaction: Transaction, lab: DataLab) -> None:

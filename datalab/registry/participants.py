@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from catalog.documents import ParticipantDocument
 from catalog.entities import Participant, ParticipantStatus
 from datalab.flow.authority import Kind as ResourceKind
 from datalab.flow.authority import Resource, Verb, may, of_contact, of_participant
 from datalab.flow.ports import Catalogue
 from datalab.flow.principal import Principal
-from datalab.registry.checks import Problems
+from datalab.registry.checks import check
 from datalab.registry.errors import Conflict, NotFound
 from datalab.registry.ports import Namespace, Page
 from datalab.registry.writes import Expected, Registrar, as_read, audience_of, expect, require, require_new
@@ -36,23 +37,23 @@ class Participants:
         return tuple(_as_seen_by(principal, one) for one in found)
 
     def create(self, principal: Principal, participant: Participant) -> Participant:
-        """Registers an application, or a verified participant if its status says so. Raises Invalid, NotAllowed, Conflict."""
-        _check(participant)
+        """Registers an application, or a verified participant if its status says so. Raises DocumentRefused, NotAllowed, Conflict."""
+        check(ParticipantDocument, participant)
         with self._registrar.change(principal, "create", f"participant:{participant.id}", participant) as transaction:
             require_new(principal, Resource(kind=ResourceKind.PARTICIPANT))
             if transaction.participants.get(participant.id) is not None:
                 raise Conflict("registry.name_taken", "This id is not available.")
             stored = transaction.participants.add(participant)
             # A participant owns itself: once deleted, its id is nobody's.
-            if not transaction.claim(Namespace.PARTICIPANT, participant.id, owner=stored.uid[:32], uid=stored.uid):
+            if not transaction.claim(Namespace.PARTICIPANT, participant.id, owner=stored.uid, uid=stored.uid):
                 raise Conflict("registry.name_taken", "This id is not available.")
             return stored
 
     def replace(
         self, principal: Principal, participant: Participant, *, expected: Expected | None = None
     ) -> Participant:
-        """Raises Invalid, NotFound, NotAllowed, Stale, Conflict."""
-        _check(participant)
+        """Raises DocumentRefused, NotFound, NotAllowed, Stale, Conflict."""
+        check(ParticipantDocument, participant)
         with self._registrar.change(principal, "replace", f"participant:{participant.id}", participant) as transaction:
             before = transaction.participants.get(participant.id)
             if before is None:
@@ -84,13 +85,3 @@ def _as_seen_by(principal: Principal, participant: Participant) -> Participant:
     if participant.contact is None or may(principal, Verb.READ, of_contact(participant)):
         return participant
     return replace(participant, contact=None)
-
-
-def _check(participant: Participant) -> None:
-    problems = Problems()
-    problems.name("id", participant.id)
-    problems.line("legal_name", participant.legal_name)
-    problems.country("country", participant.country)
-    problems.line("contact", participant.contact)
-    problems.address("homepage", participant.homepage)
-    problems.raise_if_any()

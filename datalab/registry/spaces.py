@@ -5,11 +5,12 @@ Owns writes to data spaces. Must never lose one that holds datasets.
 
 from __future__ import annotations
 
+from catalog.documents import DataSpaceDocument
 from catalog.entities import DataSpace, ParticipantStatus
 from datalab.flow.authority import of_space
 from datalab.flow.ports import Catalogue
 from datalab.flow.principal import Principal
-from datalab.registry.checks import Problems
+from datalab.registry.checks import check
 from datalab.registry.errors import Conflict, NotFound
 from datalab.registry.factories import GATEWAY
 from datalab.registry.ports import Namespace, Page, Transaction
@@ -33,8 +34,8 @@ class DataSpaces:
         return self._registrar.store.lists.data_spaces(page, sector)
 
     def create(self, principal: Principal, space: DataSpace) -> DataSpace:
-        """Raises Invalid, NotAllowed, Conflict."""
-        _check(space)
+        """Raises DocumentRefused, NotAllowed, Conflict."""
+        check(DataSpaceDocument, space)
         with self._registrar.change(principal, "create", f"data_space:{space.id}", space) as transaction:
             require_new(principal, of_space())
             if transaction.data_spaces.get(space.id) is not None:
@@ -46,8 +47,8 @@ class DataSpaces:
             return stored
 
     def replace(self, principal: Principal, space: DataSpace, *, expected: Expected | None = None) -> DataSpace:
-        """Raises Invalid, NotFound, NotAllowed, Stale, Conflict."""
-        _check(space)
+        """Raises DocumentRefused, NotFound, NotAllowed, Stale, Conflict."""
+        check(DataSpaceDocument, space)
         with self._registrar.change(principal, "replace", f"data_space:{space.id}", space) as transaction:
             before = transaction.data_spaces.get(space.id)
             if before is None:
@@ -73,17 +74,6 @@ class DataSpaces:
             transaction.dismiss_all(id_)
             transaction.data_spaces.remove(id_)
             transaction.release(Namespace.SQL, id_, at=self._registrar.clock())
-
-
-def _check(space: DataSpace) -> None:
-    problems = Problems()
-    problems.name("id", space.id, is_sql_name=True)
-    problems.text("title", space.title, required=True)
-    problems.text("description", space.description, required=False)
-    problems.line("sector", space.sector)
-    problems.line("rules", space.rules)
-    problems.address("homepage", space.homepage)
-    problems.raise_if_any()
 
 
 def _check_references(transaction: Transaction, space: DataSpace) -> None:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from catalog.entities import ParticipantStatus, Storage, StorageKind
+from catalog.documents import StorageDocument
+from catalog.entities import ParticipantStatus, Storage
 from datalab.flow.authority import Verb, may, of_storage
 from datalab.flow.ports import Catalogue
 from datalab.flow.principal import Principal
-from datalab.registry.checks import Problems
+from datalab.registry.checks import check
 from datalab.registry.errors import Conflict, NotFound
 from datalab.registry.ports import Namespace, Page, Sealer, Transaction
 from datalab.registry.writes import Expected, Registrar, audience_of, expect, require, require_new
@@ -40,10 +41,10 @@ class Storages:
         return self._registrar.store.lists.storages(page, audience_of(principal))
 
     def create(self, principal: Principal, storage: Storage, credentials: Credentials | None = None) -> Storage:
-        """credentials: as `connectors` names them; sealed at once. Raises Invalid, NotAllowed, Conflict, and what the
+        """credentials: as `connectors` names them; sealed at once. Raises DocumentRefused, NotAllowed, Conflict, and what the
         screen raises.
         """
-        _check(storage)
+        check(StorageDocument, storage)
         self._screen(storage)
         with self._registrar.change(principal, "create", f"storage:{storage.id}", storage) as transaction:
             require_new(principal, of_storage(storage))
@@ -69,9 +70,9 @@ class Storages:
         expected: Expected | None = None,
     ) -> Storage:
         """Credentials None: keeps the ones it has, unless the place itself changes: a key is never sent to another
-        endpoint. Owner and kind cannot change. Raises Invalid, NotFound, NotAllowed, Stale, Conflict.
+        endpoint. Owner and kind cannot change. Raises DocumentRefused, NotFound, NotAllowed, Stale, Conflict.
         """
-        _check(storage)
+        check(StorageDocument, storage)
         self._screen(storage)
         with self._registrar.change(principal, "replace", f"storage:{storage.id}", storage) as transaction:
             before = transaction.storages.get(storage.id)
@@ -106,25 +107,3 @@ class Storages:
 
 def _place(storage: Storage) -> tuple[object, ...]:
     return storage.endpoint, storage.bucket, storage.region, storage.path_style, storage.ca_pem
-
-
-def _check(storage: Storage) -> None:
-    problems = Problems()
-    problems.name("id", storage.id)
-    if storage.kind is StorageKind.LOCAL:
-        if storage.root is None:
-            problems.add("root", "a local storage needs a directory")
-        for field in ("endpoint", "bucket", "ca_pem"):
-            if getattr(storage, field) is not None:
-                problems.add(field, "a local storage has none")
-    else:
-        for field in ("endpoint", "bucket"):
-            if getattr(storage, field) is None:
-                problems.add(field, "an S3 storage needs it")
-        if storage.root is not None:
-            problems.add("root", "an S3 storage has none")
-        problems.address("endpoint", storage.endpoint)
-    for field in ("root", "bucket", "region", "ca_pem"):
-        problems.line(field, getattr(storage, field))
-    problems.location("prefix", storage.prefix)
-    problems.raise_if_any()
