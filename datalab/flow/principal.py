@@ -50,11 +50,12 @@ class Principal:
 class ClientIdentity:
     """A client of this gateway's own authorization server, as far as the journey needs it.
 
-    revoked: for good. revoked_grants: ids of secrets whose tokens are refused.
+    participant_uid: the very participant it was made for. revoked: for good. revoked_grants: ids of secrets whose tokens are refused.
     """
 
     client_id: str
     participant: str
+    participant_uid: str
     roles: frozenset[Role]
     revoked: bool = False
     revoked_grants: frozenset[str] = frozenset()
@@ -93,12 +94,9 @@ class Resolver:
         if self._identities.is_revoked(claims.issuer, claims.token_id):
             raise TokenRefused("token.revoked", "The token was revoked.")
         if claims.issuer == self._own_issuer:
-            participant_id, roles = self._own(claims)
+            participant, roles = self._own(claims)
         else:
-            participant_id, roles = self._external(claims)
-        participant = self._catalogue.participant(participant_id)
-        if participant is None:
-            raise _unknown()
+            participant, roles = self._external(claims)
         if participant.status is not ParticipantStatus.VERIFIED:
             raise PrincipalRefused(
                 "principal.unverified", "Your organisation has not been verified by the operator of this gateway."
@@ -116,27 +114,36 @@ class Resolver:
             claims={name: value for name, value in claims.other.items() if _is_plain(value)},
         )
 
-    def _own(self, claims: Claims) -> tuple[str, frozenset[Role]]:
+    def _own(self, claims: Claims) -> tuple[Participant, frozenset[Role]]:
         identity = self._identities.client(claims.client_id) if claims.client_id else None
         if identity is None or identity.revoked or claims.subject != identity.client_id:
             raise TokenRefused("token.revoked", "The token's client no longer exists.")
         if claims.grant_id in identity.revoked_grants:
             raise TokenRefused("token.revoked", "The secret that the token was fetched with was revoked.")
-        return identity.participant, identity.roles
+        participant = self._participant(identity.participant)
+        if participant.uid != identity.participant_uid:
+            raise _unknown()
+        return participant, identity.roles
 
-    def _external(self, claims: Claims) -> tuple[str, frozenset[Role]]:
+    def _external(self, claims: Claims) -> tuple[Participant, frozenset[Role]]:
         rule = self._rules.get(claims.issuer)
         if rule is None:
             raise _unknown()
         roles = frozenset(rule.roles[name] for name in _names(claims, rule.roles_claim) if name in rule.roles)
         if rule.participant is not None:
-            return rule.participant, roles or frozenset({Role.MEMBER})
+            return self._participant(rule.participant), roles or frozenset({Role.MEMBER})
         named = {
             rule.participants[name] for name in _names(claims, rule.participant_claim) if name in rule.participants
         }
         if len(named) != 1:
             raise _unknown()
-        return named.pop(), roles or frozenset({Role.MEMBER})
+        return self._participant(named.pop()), roles or frozenset({Role.MEMBER})
+
+    def _participant(self, id_: str) -> Participant:
+        participant = self._catalogue.participant(id_)
+        if participant is None:
+            raise _unknown()
+        return participant
 
 
 def require(principal: Principal, scope: Scope) -> None:
