@@ -9,13 +9,14 @@ from importlib.metadata import version
 
 from fastapi import APIRouter, FastAPI, Response
 
-from datalab.api import ai_factories, data_labs, data_spaces, participants, storages
+from datalab.api import ai_factories, data_labs, data_spaces, oauth, participants, storages
 from datalab.api.envelope import Envelope
 from datalab.api.intake import MAX_BODY_BYTES, Intake
 from datalab.api.problems import answer_in_problems
 from datalab.api.services import Provided, Services
 
 ROUTERS: tuple[APIRouter, ...] = (
+    oauth.router,
     participants.router,
     ai_factories.router,
     data_spaces.router,

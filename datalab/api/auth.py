@@ -71,12 +71,24 @@ def caller(scope: Scope) -> Callable[..., Principal]:
     def dependency(request: Request, _documented: None = Security(BEARER_TOKEN, scopes=[scope.value])) -> Principal:
         request.state.needed_scope = scope.value
         authentication: Authentication = request.app.state.services.authentication
-        principal = authentication.resolver.resolve(authentication.verifier.verify(bearer_text(request)))
+        claims = authentication.verifier.verify(bearer_text(request))
+        principal = authentication.resolver.resolve(claims)
         require(principal, scope)
         request.state.principal = principal
+        request.state.claims = claims
         return principal
 
     return dependency
+
+
+def caller_again(request: Request) -> Callable[[], Principal]:
+    """Resolves the caller of this request anew, for what outlives its start; raises where token or client was revoked.
+
+    A token that merely expires does not end what it began.
+    """
+    authentication: Authentication = request.app.state.services.authentication
+    claims = request.state.claims
+    return lambda: authentication.resolver.resolve(claims)
 
 
 def bearer_text(request: Request) -> str:

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 
 from catalog.errors import CatalogError
 from datalab.flow import errors as flow
+from datalab.oauth import errors as oauth
 from datalab.registry import errors as registry
 
 
@@ -52,7 +53,13 @@ class PreconditionRequired(RequestRefused):
         super().__init__("request.if_match", sentence)
 
 
-BASES: tuple[type[Exception], ...] = (RequestRefused, flow.FlowError, registry.RegistryError, CatalogError)
+BASES: tuple[type[Exception], ...] = (
+    RequestRefused,
+    flow.FlowError,
+    registry.RegistryError,
+    oauth.OAuthError,
+    CatalogError,
+)
 """The base of each package's errors: whatever derives from one is answered as a problem, and must be in the table."""
 
 STATUS: Mapping[type[Exception], int] = {
@@ -83,6 +90,10 @@ STATUS: Mapping[type[Exception], int] = {
     registry.Invalid: 422,
     registry.Conflict: 409,
     registry.Stale: 412,
+    oauth.ClientUnknown: 404,
+    oauth.ClientRefused: 403,
+    oauth.ClientInvalid: 422,
+    oauth.ClientConflict: 409,
     CatalogError: 422,
 }
 

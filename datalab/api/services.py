@@ -13,6 +13,8 @@ from fastapi import Depends, Request
 
 from datalab.api.auth import Authentication
 from datalab.flow.ports import ConsistentCatalogue
+from datalab.oauth.clients import Clients
+from datalab.oauth.metadata import Authorization
 from datalab.registry.admissions import Admissions
 from datalab.registry.datasets import Datasets
 from datalab.registry.factories import AiFactories
@@ -27,6 +29,8 @@ class Services:
     """ready: whether the gateway can serve, for `/readyz`."""
 
     authentication: Authentication
+    authorization: Authorization
+    clients: Clients
     catalogue: ConsistentCatalogue
     participants: Participants
     ai_factories: AiFactories

@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from datalab.flow.principal import Role
@@ -24,7 +24,7 @@ class ClientSecret:
     """expires_at: set when it was replaced, the end of the overlap. revoked_at: refused since, and so are its tokens."""
 
     id: str
-    digest: bytes
+    digest: bytes = field(repr=False)
     created_at: datetime
     expires_at: datetime | None = None
     revoked_at: datetime | None = None

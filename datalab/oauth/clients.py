@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from catalog.entities import Participant
@@ -33,7 +33,7 @@ class Issued:
     """A client with the secret that was just made for it; nothing will show it again."""
 
     client: Client
-    secret: str
+    secret: str = field(repr=False)
 
 
 class Clients:
