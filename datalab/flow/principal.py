@@ -91,6 +91,7 @@ class Resolver:
 
     def resolve(self, claims: Claims) -> Principal:
         """Who calls. Raises TokenRefused if the token, its grant or its client was revoked, PrincipalRefused otherwise."""
+        self._catalogue.revision()  # the request's one look at the clock of writes; later reads rest on it
         if self._identities.is_revoked(claims.issuer, claims.token_id):
             raise TokenRefused("token.revoked", "The token was revoked.")
         if claims.issuer == self._own_issuer:
