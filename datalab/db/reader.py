@@ -116,11 +116,11 @@ class _Lookups:
 
         return cast("Dataset | None", self._remember((Dataset, space, name), load))
 
-    def version(self, dataset_uid: str, number: int | None = None) -> Version | None:
+    def version(self, dataset_uid: str, number: int | None = None, *, files: bool = True) -> Version | None:
         def load(session: Session) -> Version | None:
-            return read_version(session, dataset_uid, number)
+            return read_version(session, dataset_uid, number, files=files)
 
-        return cast("Version | None", self._remember((Version, dataset_uid, number), load))
+        return cast("Version | None", self._remember((Version, dataset_uid, number, files), load))
 
     def admissions(self, participant: str) -> tuple[Admission, ...]:
         def load(session: Session) -> tuple[Admission, ...]:

@@ -203,6 +203,11 @@ class SqlStore:
         self.lists = SqlLists(database)
 
     @contextmanager
+    def read(self) -> Iterator[SqlTransaction]:
+        with self._database.read() as session:
+            yield SqlTransaction(session)
+
+    @contextmanager
     def write(self) -> Iterator[SqlTransaction]:
         try:
             with self._database.write() as session:

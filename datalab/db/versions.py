@@ -109,10 +109,12 @@ _FILE_FIELDS = tuple(field.name for field in fields(FileEntry))
 _FILE_COLUMNS = tuple(getattr(VersionFileRow, name) for name in _FILE_FIELDS)
 
 
-def read_version(session: Session, dataset_uid: str, number: int | None = None) -> Version | None:
-    """That version, whatever its status; without a number the newest one that is published."""
+def read_version(
+    session: Session, dataset_uid: str, number: int | None = None, *, files: bool = True
+) -> Version | None:
+    """That version, whatever its status; without a number the newest one that is published. files False: without them."""
     row = session.execute(_select_version(dataset_uid, number)).scalar_one_or_none()
-    return None if row is None else version_of(row, read_files(session, row.uid))
+    return None if row is None else version_of(row, read_files(session, row.uid) if files else ())
 
 
 def version_of(row: VersionRow, files: tuple[FileEntry, ...]) -> Version:

@@ -42,7 +42,8 @@ _REMEMBERED = 20_000
 class Sight:
     """A dataset that the caller may know of, as they may know it.
 
-    owner: the caller belongs to its provider. version: the one asked for, whatever its status; None if there is none.
+    owner: the caller belongs to its provider. version: the one asked for, whatever its status, without its files; None if
+    there is none.
     """
 
     dataset: Dataset
@@ -141,7 +142,9 @@ class Decider:
             DecisionConflict: there is no usable version.
         """
         return self._catalogue.consistently(
-            lambda catalogue: _decision(self._sight(catalogue, principal, space, name, version), (action,), version)
+            lambda catalogue: _decision(
+                catalogue, self._sight(catalogue, principal, space, name, version), (action,), version
+            )
         )
 
     def decide_all(self, principal: Principal, names: Sequence[DatasetName], query: Query) -> tuple[Decision, ...]:
@@ -160,8 +163,8 @@ class Decider:
                 sights.append((self._sight(catalogue, principal, name.space, name.name, number), number))
             for action in wanted:
                 if all(action in sight.ruling.grants for sight, _ in sights):
-                    return tuple(_decision(sight, (action,), number) for sight, number in sights)
-            return tuple(_decision(sight, wanted, number) for sight, number in sights)
+                    return tuple(_decision(catalogue, sight, (action,), number) for sight, number in sights)
+            return tuple(_decision(catalogue, sight, wanted, number) for sight, number in sights)
 
         return self._catalogue.consistently(work)
 
@@ -204,7 +207,7 @@ class Decider:
             return known
         dataset = catalogue.dataset(space, name)
         subject = dataset or _absent(space, name)
-        version = catalogue.version(subject.uid, number)
+        version = catalogue.version(subject.uid, number, files=False)
         data_space, lab = catalogue.data_space(space), catalogue.data_lab(subject.lab)
         facts = _facts(subject, version, lab.home if lab else "", data_space.sector if data_space else "")
         levels = Levels(
@@ -268,7 +271,7 @@ _WANTED = {
 }
 
 
-def _decision(sight: Sight, wanted: Sequence[Action], number: int | None) -> Decision:
+def _decision(catalogue: Catalogue, sight: Sight, wanted: Sequence[Action], number: int | None) -> Decision:
     """The decision for the first of the wanted actions that is granted."""
     dataset, ruling = sight.dataset, sight.ruling
     action = next((action for action in wanted if action in ruling.grants), None)
@@ -286,7 +289,7 @@ def _decision(sight: Sight, wanted: Sequence[Action], number: int | None) -> Dec
         )
     return Decision(
         dataset=dataset,
-        version=_usable(dataset, sight.version, number),
+        version=_with_files(catalogue, _usable(dataset, sight.version, number)),
         action=action,
         ruling=ruling,
         grant=ruling.grants[action],
@@ -316,6 +319,13 @@ def _usable(dataset: Dataset, version: Version | None, number: int | None) -> Ve
             version=version.number,
         )
     return version
+
+
+def _with_files(catalogue: Catalogue, version: Version) -> Version:
+    """Read only now that the caller is known to be let at them."""
+    found = catalogue.version(version.dataset_uid, version.number)
+    assert found is not None, "one revision of the catalogue does not lose a version"
+    return found
 
 
 def _unknown(name: str) -> DatasetUnknown:

@@ -42,8 +42,12 @@ class Catalogue(Protocol):
     def storage(self, id_: str) -> Storage | None: ...
     def dataset(self, space: str, name: str) -> Dataset | None: ...
 
-    def version(self, dataset_uid: str, number: int | None = None) -> Version | None:
-        """That version, whatever its status; without a number the newest one that is published."""
+    def version(self, dataset_uid: str, number: int | None = None, *, files: bool = True) -> Version | None:
+        """That version, whatever its status; without a number the newest one that is published.
+
+        files False: `files` is empty. Whoever may turn out not to discover the dataset must not have its files read: the
+        time it takes would tell that it exists.
+        """
         ...
 
     def admissions(self, participant: str) -> tuple[Admission, ...]:

@@ -234,5 +234,9 @@ class Store(Protocol):
         """One transaction: commits at the end of the block, leaves no trace if the block raises."""
         ...
 
+    def read(self) -> AbstractContextManager[Transaction]:
+        """One snapshot; what the block changes is lost."""
+        ...
+
     @property
     def lists(self) -> Lists: ...
