@@ -34,7 +34,7 @@ def open_audit_engine(url: str, *, busy_timeout_s: float = 5.0) -> Engine:
 
 
 class SqlAuditStore:
-    """Implements `flow.trail.AuditStore`."""
+    """Implements `flow.trail_ports.AuditStore`."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -60,7 +60,7 @@ class SqlAuditStore:
 
 
 class SqlTransaction:
-    """Implements `flow.trail.Transaction`."""
+    """Implements `flow.trail_ports.AuditTransaction`."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

@@ -78,7 +78,7 @@ def _record(row: Row[tuple[str, str]]) -> AuditRecord:
 
 
 class SqlTrail:
-    """Implements `flow.trail.Trail`."""
+    """Implements `flow.trail_ports.Trail`."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -172,7 +172,7 @@ def snapshot(engine: Engine) -> Iterator[SqlSnapshot]:
 
 
 class SqlSnapshot:
-    """Implements `flow.trail.Snapshot`."""
+    """Implements `flow.trail_ports.Snapshot`."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

@@ -25,7 +25,8 @@ from datalab.flow.errors import AuditUnavailable, Failure
 from datalab.flow.principal import Principal
 from datalab.flow.request import Query
 from datalab.flow.scribe import Entry, Scribe, unavailable
-from datalab.flow.trail import CLOSES, Actor, AuditStore, Ending, Kind, Link, Outcome, Touched, links_of, plain
+from datalab.flow.trail import CLOSES, Actor, Ending, Kind, Link, Outcome, Touched, links_of, plain
+from datalab.flow.trail_ports import AuditStore
 
 log = logging.getLogger(__name__)
 

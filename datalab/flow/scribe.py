@@ -21,15 +21,14 @@ from datalab.flow.trail import (
     CLOSES,
     GATEWAY,
     Actor,
-    AuditStore,
     ChainState,
     Kind,
     Link,
     Outcome,
-    Transaction,
     Written,
     plain,
 )
+from datalab.flow.trail_ports import AuditStore, AuditTransaction
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +71,7 @@ class _Draft:
     opened: list[tuple[str, str, Kind]] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
 
-    def flush(self, transaction: Transaction) -> None:
+    def flush(self, transaction: AuditTransaction) -> None:
         """Writes what was sealed so far."""
         if self.records:
             transaction.append(self.records)
@@ -223,7 +222,7 @@ class Scribe:
             self._store.scrub()
         return draft
 
-    def _begin(self, transaction: Transaction, now: int) -> _Draft:
+    def _begin(self, transaction: AuditTransaction, now: int) -> _Draft:
         """The state to continue from: the one remembered, the store's after a failure, a new chain's if there is none."""
         if self._chain is not None:
             if not self._uncertain:
@@ -287,7 +286,7 @@ class Scribe:
             )
         )
 
-    def _bury(self, transaction: Transaction, draft: _Draft, state: ChainState, now: int) -> None:
+    def _bury(self, transaction: AuditTransaction, draft: _Draft, state: ChainState, now: int) -> None:
         """Closes what a dead process left open, as lost, and ends its chain; the record pins where it ended."""
         for ref, kind in transaction.still_open(state.chain).items():
             self._close_lost(transaction, draft, ref, kind, now)
@@ -298,12 +297,12 @@ class Scribe:
         self._add(draft, Entry(kind=Kind.CHAIN_LOST, ref=state.chain, at_us=now, content=content))
         transaction.end(state.chain)
 
-    def _end(self, transaction: Transaction, draft: _Draft, now: int) -> None:
+    def _end(self, transaction: AuditTransaction, draft: _Draft, now: int) -> None:
         for ref, kind in tuple(draft.open.items()):
             self._close_lost(transaction, draft, ref, kind, now)
         self._add(draft, Entry(kind=Kind.CHAIN_CLOSED, ref=draft.chain, at_us=now))
 
-    def _close_lost(self, transaction: Transaction, draft: _Draft, ref: str, kind: Kind, now: int) -> None:
+    def _close_lost(self, transaction: AuditTransaction, draft: _Draft, ref: str, kind: Kind, now: int) -> None:
         """Names the same actor and datasets as the operation's own records, so that their owners find this one too."""
         known = transaction.operation(ref)
         datasets = next((one.datasets for one in reversed(known) if one.datasets), ())

@@ -1,16 +1,14 @@
-"""The audit trail's values, and what it needs from storage, as Protocols.
+"""The audit trail's values: what is recorded about whom, and how an operation ends.
 
-Owns the vocabulary: what is recorded about whom, and how an operation ends. Must never hold SQL text, parameters or
+Owns the vocabulary and its JSON form. Must never hold SQL text, parameters or
 another literal in a record itself: those are `Literals`, which can be erased.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Protocol
 
 from datalab.flow.chain import Head, Literals, Sealed
 from datalab.flow.principal import Principal
@@ -29,9 +27,7 @@ class Kind(StrEnum):
     ADMIN_OPENED = "admin.opened"
     ADMIN_CLOSED = "admin.closed"
     TOKEN_ISSUED = "token.issued"  # noqa: S105 (a word of the vocabulary, not a password)
-    TOKEN_REVOKED = "token.revoked"  # noqa: S105 (the same)
     SECRET_ISSUED = "secret.issued"  # noqa: S105 (the same)
-    SECRET_REVOKED = "secret.revoked"  # noqa: S105 (the same)
     CLOSED_LATE = "operation.closed_late"
     LITERALS_ERASED = "literals.erased"
     CHECKPOINT = "checkpoint"
@@ -200,67 +196,6 @@ Place = tuple[int, str, int]
 """Where a record stands in time: (at_us, chain, seq). Pages continue after it."""
 
 
-class Transaction(Protocol):
-    """All or nothing, and durable once the block ends; holds the named chains against other processes meanwhile."""
-
-    def open_chain(self, state: ChainState) -> None: ...
-
-    def extend(self, chain: str, before: Head, head: Head, lease_until_us: int) -> bool:
-        """Moves the chain's head from `before` and renews its lease; False: another process ended the chain."""
-        ...
-
-    def state(self, chain: str) -> ChainState | None: ...
-
-    def expired(self, now_us: int) -> Sequence[ChainState]:
-        """Chains that have not ended and whose lease ran out before now."""
-        ...
-
-    def end(self, chain: str) -> None: ...
-    def append(self, records: Sequence[Written]) -> None: ...
-
-    def mark_open(self, refs: Sequence[tuple[str, str, Kind]]) -> None:
-        """(ref, chain, kind of the opening record): operations that must be closed."""
-        ...
-
-    def mark_closed(self, refs: Sequence[str]) -> None: ...
-
-    def still_open(self, chain: str) -> Mapping[str, Kind]:
-        """Operations that the chain opened and nobody closed: ref -> kind of the opening record."""
-        ...
-
-    def erase_literals(self, ref: str) -> bool:
-        """Removes the literals of an operation for good; False: there were none."""
-        ...
-
-    def operation(self, ref: str) -> Sequence[AuditRecord]:
-        """The records of one operation, oldest first."""
-        ...
-
-
-class AuditStore(Protocol):
-    """Where the trail is written. Raises OSError or the store's own errors; the journal turns all into AuditUnavailable."""
-
-    def transaction(self) -> AbstractContextManager[Transaction]: ...
-
-    def scrub(self) -> None:
-        """Makes sure that erased literals are not left behind in free pages or logs, as far as the engine can."""
-        ...
-
-
-class Trail(Protocol):
-    """Reads of the trail; thread-safe."""
-
-    def operation(self, ref: str) -> tuple[AuditRecord, ...]:
-        """The records of one operation, oldest first; empty: unknown."""
-        ...
-
-    def search(self, where: Search, reach: Reach, *, after: Place | None, limit: int) -> tuple[AuditRecord, ...]:
-        """Newest first."""
-        ...
-
-    def heads(self) -> Sequence[ChainState]: ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
     """A row as it is, for verification: what it claims beside its body must agree with the body."""
@@ -272,19 +207,6 @@ class Stored:
     participant: str
     links: frozenset[Link]
     literals: Literals | None
-
-
-class Snapshot(Protocol):
-    """The whole trail at one moment, for verification."""
-
-    def chains(self) -> Sequence[ChainState]: ...
-    def records(self, chain: str) -> Iterator[Stored]:
-        """In the order of seq."""
-        ...
-
-    def stray_chains(self) -> Sequence[str]:
-        """Chains that have records but that the store does not list."""
-        ...
 
 
 def plain(value: Actor | Touched) -> dict[str, object]:
