@@ -132,15 +132,14 @@ class OAuthStore:
 
 
 class IdentityReader:
-    """`Identities`, remembered for as long as the database's revision stands still."""
+    """`datalab.flow.ports.Identities`, remembered for as long as the revision stands still."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._clients: tuple[int, dict[str, ClientIdentity | None]] = (-1, {})
         self._revoked: tuple[int, frozenset[tuple[str, str]]] = (-1, frozenset())
 
-    def client(self, client_id: str) -> ClientIdentity | None:
-        revision = self._database.revision()
+    def client(self, client_id: str, *, revision: int) -> ClientIdentity | None:
         known_of, known = self._clients
         if known_of != revision or len(known) >= MEMO_SIZE:
             known = {}
@@ -151,8 +150,7 @@ class IdentityReader:
                 known[client_id] = _identity(row) if row is not None else None
         return known[client_id]
 
-    def is_revoked(self, issuer: str, token_id: str) -> bool:
-        revision = self._database.revision()
+    def is_revoked(self, issuer: str, token_id: str, *, revision: int) -> bool:
         known_of, revoked = self._revoked
         if known_of != revision:
             with self._database.read() as session:

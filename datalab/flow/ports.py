@@ -71,13 +71,13 @@ class ConsistentCatalogue(Catalogue, Protocol):
 
 
 class Identities(Protocol):
-    """Who was given credentials here, and what was revoked since; never older than the last committed write."""
+    """Who was given credentials here, and what was revoked since; no answer is older than the given revision."""
 
-    def client(self, client_id: str) -> ClientIdentity | None:
+    def client(self, client_id: str, *, revision: int) -> ClientIdentity | None:
         """A client of our own authorization server; None: there never was one of that id."""
         ...
 
-    def is_revoked(self, issuer: str, token_id: str) -> bool: ...
+    def is_revoked(self, issuer: str, token_id: str, *, revision: int) -> bool: ...
 
 
 class Storages(Protocol):

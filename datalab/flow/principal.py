@@ -92,10 +92,11 @@ class Resolver:
     def resolve(self, claims: Claims) -> Principal:
         """Who calls. Raises TokenRefused if the token, its grant or its client was revoked, PrincipalRefused otherwise."""
         self._catalogue.revision()  # the request's one look at the clock of writes; later reads rest on it
-        if self._identities.is_revoked(claims.issuer, claims.token_id):
+        revision = self._catalogue.revision()
+        if self._identities.is_revoked(claims.issuer, claims.token_id, revision=revision):
             raise TokenRefused("token.revoked", "The token was revoked.")
         if claims.issuer == self._own_issuer:
-            participant, roles = self._own(claims)
+            participant, roles = self._own(claims, revision)
         else:
             participant, roles = self._external(claims)
         if participant.status is not ParticipantStatus.VERIFIED:
@@ -115,9 +116,9 @@ class Resolver:
             claims={name: value for name, value in claims.other.items() if _is_plain(value)},
         )
 
-    def _own(self, claims: Claims) -> tuple[Participant, frozenset[Role]]:
-        identity = self._identities.client(claims.client_id) if claims.client_id else None
-        if identity is None or identity.revoked or claims.subject != identity.client_id:
+    def _own(self, claims: Claims, revision: int) -> tuple[Participant, frozenset[Role]]:
+        identity = self._identities.client(claims.subject, revision=revision)
+        if identity is None or identity.revoked or claims.client_id != identity.client_id:
             raise TokenRefused("token.revoked", "The token's client no longer exists.")
         if claims.grant_id in identity.revoked_grants:
             raise TokenRefused("token.revoked", "The secret that the token was fetched with was revoked.")

@@ -18,7 +18,8 @@ from datalab.flow.jwks import Clock
 from datalab.flow.ports import Catalogue
 from datalab.flow.principal import Principal, Role
 from datalab.flow.token import Scope
-from datalab.oauth.client import Client, new_client_id, new_secret, record_of
+from datalab.flow.trail import Actor, Kind
+from datalab.oauth.client import Client, ClientSecret, new_client_id, new_secret, record_of
 from datalab.oauth.errors import ClientConflict, ClientInvalid, ClientRefused, ClientUnknown
 from datalab.oauth.ports import ClientStore, Journal
 
@@ -68,6 +69,7 @@ class Clients:
         with self._journal.administrative(
             principal, verb="create", resource=f"client:{client.client_id}", detail=_detail(client)
         ):
+            self._record_secret(principal, client.client_id, client.secrets[0])
             self._store.add(client)
         return Issued(client=client, secret=secret)
 
@@ -101,12 +103,14 @@ class Clients:
                 "oauth.too_many_secrets", f"{MAX_SECRETS} secrets are valid: rotate with an overlap of 0."
             )
         secret = new_secret()
+        record = record_of(secret, now)
         with self._journal.administrative(
             principal, verb="rotate", resource=f"client:{client_id}", detail={"overlap_s": overlap_s}
         ):
+            self._record_secret(principal, client_id, record)
             self._store.rotate(
                 client_id,
-                record_of(secret, now),
+                record,
                 others_expire_at=now + timedelta(seconds=overlap_s) if overlap_s else None,
                 revoke_others_at=None if overlap_s else now,
             )
@@ -120,7 +124,11 @@ class Clients:
         with self._journal.administrative(principal, verb="revoke", resource=f"client:{client_id}", detail={}):
             self._store.revoke(client_id, self._clock())
 
+    def _record_secret(self, principal: Principal, client_id: str, secret: ClientSecret) -> None:
+        self._journal.record(Kind.SECRET_ISSUED, Actor.of(principal), {"client": client_id, "secret": secret.id})
+
     def _participant(self, principal: Principal, participant: str) -> Participant:
+        self._catalogue.revision()  # from here on no older state
         owner = self._catalogue.participant(participant)
         if owner is None or not may(principal, Verb.READ, of_participant(owner)):
             raise ClientUnknown

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datalab.flow.issuer import ACCESS_TOKEN
 from datalab.flow.jwks import Clock
 from datalab.flow.principal import Principal
+from datalab.flow.trail import Actor, Kind
 from datalab.oauth.client import Client
 from datalab.oauth.keys import SigningKeys
 from datalab.oauth.ports import Journal
@@ -57,11 +58,7 @@ class AccessTokens:
             "scope": scope,
             "participant": context.principal.participant.id,
         }
-        with self._journal.administrative(
-            context.principal,
-            verb="issue",
-            resource=f"token:{token_id}",
-            detail={"client": context.client.client_id, "scope": scope, "expires_at": now + self._lifetime_s},
-        ):
-            text = self._keys.sign(claims, kind=ACCESS_TOKEN)
+        text = self._keys.sign(claims, kind=ACCESS_TOKEN)
+        detail = {"token": token_id, "secret": context.grant_id, "scope": scope, "expires_at": now + self._lifetime_s}
+        self._journal.record(Kind.TOKEN_ISSUED, Actor.of(context.principal), detail)
         return {"access_token": text, "token_type": "Bearer", "expires_in": self._lifetime_s, "scope": scope}

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Protocol
 
 from datalab.flow.principal import Principal, Role
+from datalab.flow.trail import Actor, Kind
 from datalab.oauth.client import Client, ClientSecret
 
 
@@ -22,6 +23,10 @@ class Journal(Protocol):
         self, principal: Principal, *, verb: str, resource: str, detail: Mapping[str, object]
     ) -> AbstractContextManager[object]:
         """Opens a durable record, runs the block, closes the record with its outcome."""
+        ...
+
+    def record(self, kind: Kind, actor: Actor, detail: Mapping[str, object]) -> str:
+        """One record that stands alone, durable when this returns its reference; detail: identifiers only."""
         ...
 
 

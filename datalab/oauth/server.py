@@ -204,6 +204,7 @@ class TokenServer(AuthorizationServer):  # type: ignore[misc] # Authlib carries 
         secret = matching(client, request.credentials.secret, self._clock())
         if client is None or secret is None:
             raise not_authenticated()
+        self._catalogue.revision()  # from here on no older state
         participant = self._catalogue.participant(client.participant)
         if participant is None or participant.uid != client.participant_uid:
             raise not_authenticated()
