@@ -12,7 +12,7 @@ from threading import Lock
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, joinedload
 
 from catalog.entities import (
     Admission,
@@ -100,7 +100,14 @@ class _Lookups:
         return self._by_id(DataSpaceRow, DataSpace, id_)
 
     def data_lab(self, id_: str) -> DataLab | None:
-        return self._by_id(DataLabRow, DataLab, id_)
+        def load(session: Session) -> DataLab | None:
+            # One statement, whether the lab exists or not: a hidden dataset's lab must not cost more than no lab.
+            joined = (joinedload(DataLabRow.partner_rows), joinedload(DataLabRow.space_rows))
+            query = select(DataLabRow).options(*joined).where(DataLabRow.id == id_)
+            found = session.execute(query).unique().scalar_one_or_none()
+            return None if found is None else entity_of(found, DataLab)
+
+        return cast("DataLab | None", self._remember((DataLab, id_), load))
 
     def participant(self, id_: str) -> Participant | None:
         return self._by_id(ParticipantRow, Participant, id_)

@@ -345,8 +345,12 @@ def _visible(case: _Case, principal: Principal) -> bool:
 
 
 def _absent(space: str, name: str) -> Dataset:
-    """Stands for a dataset that does not exist, so that it is looked at as one that does. No id is empty."""
-    return Dataset(space=space, name=name, provider="", lab="", title={}, storage="", location="")
+    """Stands for a dataset that does not exist, so that it is looked at as one that does. No id is empty.
+
+    Its uid is its own, so that a memo knows its version no better than that of a hidden dataset.
+    """
+    uid = f"absent:{space}/{name}"
+    return Dataset(uid=uid, space=space, name=name, provider="", lab="", title={}, storage="", location="")
 
 
 def _compiled(records: tuple[PolicyRecord, ...]) -> Slice:
