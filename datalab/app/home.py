@@ -18,7 +18,7 @@ from datalab.oauth.keys import SigningKeys, new_signing_key, read_signing_keys
 FORMAT = 1
 KEY_BYTES = 32
 MARKER = "home.json"
-SECRET_KEYS = ("credentials", "audit", "hash")
+SECRET_KEYS = ("credentials", "audit", "hash", "checkpoint")
 
 
 class HomeRefused(Exception):
@@ -28,13 +28,14 @@ class HomeRefused(Exception):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keys:
     """signing: of access tokens. credentials: seals storage credentials. audit: authenticates the trail. hash: HKDF master
-    key of the hash mask. The last three are 32 bytes each.
+    key of the hash mask. checkpoint: Ed25519 key that signs the trail's checkpoints. The last four are 32 bytes each.
     """
 
     signing: SigningKeys = field(repr=False)
     credentials: bytes = field(repr=False)
     audit: bytes = field(repr=False)
     hash: bytes = field(repr=False)
+    checkpoint: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +115,12 @@ def read_keys(home: Home) -> Keys:
     """The keys. Raises HomeRefused if one is missing or malformed."""
     try:
         signing = read_signing_keys([file.read_text() for file in home.signing_key_files])
-        credentials, audit, hash_ = (home.key_file(name).read_bytes() for name in SECRET_KEYS)
+        credentials, audit, hash_, checkpoint = (home.key_file(name).read_bytes() for name in SECRET_KEYS)
     except (OSError, ValueError) as error:
         raise HomeRefused(f"A key in {home.keys_dir} cannot be read: {error}.") from error
-    if any(len(key) != KEY_BYTES for key in (credentials, audit, hash_)):
+    if any(len(key) != KEY_BYTES for key in (credentials, audit, hash_, checkpoint)):
         raise HomeRefused(f"A key in {home.keys_dir} has not {KEY_BYTES} bytes.")
-    return Keys(signing=signing, credentials=credentials, audit=audit, hash=hash_)
+    return Keys(signing=signing, credentials=credentials, audit=audit, hash=hash_, checkpoint=checkpoint)
 
 
 def write_private(path: Path, content: bytes) -> None:
