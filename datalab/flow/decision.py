@@ -189,6 +189,26 @@ class Decider:
 
         return self._catalogue.consistently(work)
 
+    def ruling(
+        self, principal: Principal, space: str, name: str, *, version: int | None = None, drafts: Sequence[Policy] = ()
+    ) -> Ruling:
+        """What the policies say to this principal about a dataset, whatever its status: for its owner's eyes only.
+
+        drafts: policies that are not stored, or that stand for the stored ones of their ids. The principal may be one that
+        nobody is, to ask what somebody would see.
+        """
+
+        def work(catalogue: Catalogue) -> Ruling:
+            if not drafts:
+                return self._case(catalogue, principal, space, name, version).ruling
+            dataset = catalogue.dataset(space, name) or _absent(space, name)
+            found = catalogue.version(dataset.uid, version, files=False)
+            levels = _levels(_drafted(catalogue.policies(scope), scope, drafts) for scope in _scopes(dataset))
+            facts = _looked_up(catalogue, dataset, found)
+            return decide(levels, principal_input(principal), facts, ContextInput(now=self._clock()), ACTIONS)
+
+        return self._catalogue.consistently(work)
+
     def _sight(self, catalogue: Catalogue, principal: Principal, space: str, name: str, number: int | None) -> Sight:
         case = self._case(catalogue, principal, space, name, number)
         if case.dataset is None or not _visible(case, principal):
@@ -208,14 +228,8 @@ class Decider:
         dataset = catalogue.dataset(space, name)
         subject = dataset or _absent(space, name)
         version = catalogue.version(subject.uid, number, files=False)
-        data_space, lab = catalogue.data_space(space), catalogue.data_lab(subject.lab)
-        facts = _facts(subject, version, lab.home if lab else "", data_space.sector if data_space else "")
-        levels = Levels(
-            federation=self._slice(catalogue, "federation"),
-            space=self._slice(catalogue, f"space:{space}"),
-            lab=self._slice(catalogue, f"lab:{subject.lab}"),
-            dataset=self._slice(catalogue, f"dataset:{space}/{name}"),
-        )
+        facts = _looked_up(catalogue, subject, version)
+        levels = _levels(self._slice(catalogue, scope) for scope in _scopes(subject))
         ruling = decide(levels, caller, facts, ContextInput(now=self._clock()), ACTIONS)
         if ruling.alarm:
             _log.error("a policy that concerns %s cannot be evaluated; everything on it is denied", facts.uid)
@@ -360,6 +374,28 @@ def _compiled(records: tuple[PolicyRecord, ...]) -> Slice:
     except PolicyInvalid:
         _log.exception("a stored policy of %s cannot be read; everything in this scope is denied", records[0].scope)
         return Slice(broken=True)
+
+
+def _scopes(dataset: Dataset) -> tuple[str, str, str, str]:
+    """The four levels that bind a dataset, widest first."""
+    return "federation", f"space:{dataset.space}", f"lab:{dataset.lab}", f"dataset:{dataset.key}"
+
+
+def _levels(slices: Iterable[Slice]) -> Levels:
+    federation, space, lab, dataset = slices
+    return Levels(federation=federation, space=space, lab=lab, dataset=dataset)
+
+
+def _drafted(records: tuple[PolicyRecord, ...], scope: str, drafts: Sequence[Policy]) -> Slice:
+    """The policies of a scope as they would be with the drafts."""
+    replaced = {draft.id for draft in drafts}
+    kept = _compiled(tuple(record for record in records if record.id not in replaced))
+    return kept if kept.broken else Slice([*kept.policies, *(one for one in drafts if str(one.scope) == scope)])
+
+
+def _looked_up(catalogue: Catalogue, dataset: Dataset, version: Version | None) -> DatasetInput:
+    data_space, lab = catalogue.data_space(dataset.space), catalogue.data_lab(dataset.lab)
+    return _facts(dataset, version, lab.home if lab else "", data_space.sector if data_space else "")
 
 
 def _facts(dataset: Dataset, version: Version | None, ai_factory: str, sector: str) -> DatasetInput:
