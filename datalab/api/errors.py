@@ -16,9 +16,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from catalog.errors import CatalogError
+from connectors import errors as storage
+from connectors.errors import StorageError
 from datalab.flow import errors as flow
 from datalab.oauth import errors as oauth
+from datalab.publish import errors as publish
 from datalab.registry import errors as registry
+from policies.errors import PolicyError
 
 
 class RequestRefused(Exception):
@@ -58,6 +62,9 @@ BASES: tuple[type[Exception], ...] = (
     flow.FlowError,
     registry.RegistryError,
     oauth.OAuthError,
+    publish.PublishError,
+    StorageError,
+    PolicyError,
     CatalogError,
 )
 """The base of each package's errors: whatever derives from one is answered as a problem, and must be in the table."""
@@ -94,6 +101,18 @@ STATUS: Mapping[type[Exception], int] = {
     oauth.ClientRefused: 403,
     oauth.ClientInvalid: 422,
     oauth.ClientConflict: 409,
+    publish.LocationRefused: 422,
+    publish.FilesRefused: 422,
+    publish.FilesChanged: 409,
+    publish.VersionNotFound: 404,
+    publish.VersionConflict: 409,
+    publish.NotProvider: 403,
+    publish.Busy: 429,
+    publish.InspectionFailed: 503,
+    storage.StorageRefused: 422,
+    storage.FileChanged: 409,
+    storage.StorageFailed: 503,
+    PolicyError: 422,
     CatalogError: 422,
 }
 

@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 
 from datalab.api.auth import challenge
 from datalab.api.errors import BASES, status_of
-from datalab.flow.errors import Busy, ScopeRefused, TokenRefused
+from datalab.flow.errors import ScopeRefused, TokenRefused
 
 MEDIA_TYPE = "application/problem+json"
 MAX_PROBLEMS = 50
@@ -77,9 +77,8 @@ def _headers(request: Request, error: Exception) -> dict[str, str]:
     """What RFC 6750 section 3 and RFC 9110 section 10.2.3 add."""
     if isinstance(error, TokenRefused | ScopeRefused):
         return challenge(request, error)
-    if isinstance(error, Busy):
-        return {"Retry-After": str(error.retry_after_s)}
-    return {}
+    retry_after_s = getattr(error, "retry_after_s", None)
+    return {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
 
 
 def answer_http_error(request: Request, error: Exception) -> Response:

@@ -17,9 +17,12 @@ from datalab.oauth.clients import Clients
 from datalab.oauth.metadata import Authorization
 from datalab.registry.admissions import Admissions
 from datalab.registry.datasets import Datasets
+from datalab.registry.discovery import Discovery
 from datalab.registry.factories import AiFactories
 from datalab.registry.labs import DataLabs
 from datalab.registry.participants import Participants
+from datalab.registry.policies import Policies
+from datalab.registry.preview import Preview
 from datalab.registry.spaces import DataSpaces
 from datalab.registry.storages import Storages
 
@@ -39,6 +42,9 @@ class Services:
     admissions: Admissions
     storages: Storages
     datasets: Datasets
+    discovery: Discovery
+    policies: Policies
+    preview: Preview
     ready: Callable[[], bool]
 
 

@@ -7,7 +7,7 @@ revision. Must never answer from a memo of an older revision than the caller was
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import Lock
 from typing import Any, TypeVar, cast
 
@@ -25,6 +25,7 @@ from catalog.entities import (
     Storage,
     Version,
 )
+from datalab.db import bulk
 from datalab.db.catalogue import (
     AdmissionRow,
     AiFactoryRow,
@@ -214,6 +215,17 @@ class Reader(_Lookups):
                 continue
         with self._database.read() as session:
             return work(Held(session))
+
+    def prefetch(self, datasets: Sequence[Dataset]) -> None:
+        """Three statements for what would be three for each dataset: its row, its newest version, its policies."""
+        memo = self._memo
+        unknown = [one for one in datasets if memo.get((PolicyRecord, f"dataset:{one.key}")) is None]
+        if not unknown:
+            return
+        with self._database.read() as session:
+            memo = self._current(_revision(session))
+            for key, answer in bulk.about(session, unknown):
+                memo.put(key, _weight(answer), answer)
 
     def _remember(self, key: Key, load: Load) -> Any:
         known = self._memo.get(key)

@@ -6,7 +6,7 @@ long as that number stands still.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from catalog.entities import (
@@ -61,6 +61,10 @@ class Catalogue(Protocol):
 
 class ConsistentCatalogue(Catalogue, Protocol):
     """A catalogue that can hold still: decisions that read several things ask it for one revision."""
+
+    def prefetch(self, datasets: Sequence[Dataset]) -> None:
+        """Reads at once, as far as it is not remembered, what decisions on these datasets will ask for one by one."""
+        ...
 
     def consistently(self, work: Callable[[Catalogue], Answer]) -> Answer:
         """Runs `work` (which must be repeatable) on a catalogue of one revision, the newest at its start.
