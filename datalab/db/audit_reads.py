@@ -31,6 +31,7 @@ from datalab.flow.chain import Head, Literals, Sealed
 from datalab.flow.trail import (
     AuditRecord,
     ChainState,
+    Kind,
     Link,
     Place,
     Reach,
@@ -108,6 +109,13 @@ class SqlTrail:
         with reading(self._engine) as connection:
             return [chain_state(*row) for row in connection.execute(CHAINS.order_by(ChainRow.chain))]
 
+    def busy_since(self, chain: str, seq: int) -> bool:
+        later = select(RecordRow.seq).where(
+            RecordRow.chain == chain, RecordRow.seq > seq, RecordRow.kind != Kind.CHECKPOINT.value
+        )
+        with reading(self._engine) as connection:
+            return connection.execute(later.limit(1)).first() is not None
+
 
 def _conditions(where: Search) -> list[ColumnElement[bool]]:
     given = (
@@ -167,7 +175,9 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def snapshot(engine: Engine) -> Iterator[SqlSnapshot]:
+    """The trail as it is when the block begins."""
     with reading(engine) as connection:
+        connection.execute(select(ChainRow.chain).limit(1)).first()  # the engines fix a snapshot at its first read
         yield SqlSnapshot(connection)
 
 

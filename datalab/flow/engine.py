@@ -20,14 +20,13 @@ from datalab.flow.errors import (
     EngineFailed,
     EngineRefused,
     FlowError,
-    PlanConflict,
     StatementRefused,
     StorageUnavailable,
     TimedOut,
     TooLarge,
     ValueRefused,
 )
-from datalab.flow.plan import Plan, Source, changed_files
+from datalab.flow.plan import Plan, require_unchanged
 from datalab.flow.pool import CANCEL_GRACE_S, Pool, Worker, WorkerDied
 
 log = logging.getLogger(__name__)
@@ -77,7 +76,6 @@ class Run:
         self._budget_s = pool.options.timeout_s
         self._clean = False  # the worker said it is done with this plan
         self.summary: Summary | None = None
-        self.changed: list[Source] = []
 
     async def open(self) -> None:
         await self._stack.enter_async_context(self._pool.place())
@@ -183,15 +181,8 @@ class Run:
         self.summary = Summary(**orjson.loads(payload))
 
     async def _check_files(self) -> None:
-        """Refuse to serve files that differ from the version's record (before and after the plan)."""
-        changed = await asyncio.to_thread(changed_files, self._plan.sources)
-        if changed:
-            self.changed = changed
-            raise PlanConflict(
-                "plan.changed",
-                "The files of a dataset differ from its published version; its provider must publish a new one.",
-                datasets=[source.dataset for source in changed],
-            )
+        """Once before and once after the plan: what was read is the version, or it is not served."""
+        await asyncio.to_thread(require_unchanged, self._plan.sources)
 
     def _refusal(self, payload: bytes) -> FlowError:
         self._clean = True

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
+from policies.compiler import compile_view
 
-from catalog.entities import Column, FileEntry, Storage, Version, VersionStatus
+from catalog.entities import Column, Storage, Version
 from connectors.contract import Connector, EngineAccess, changed
 from connectors.errors import StorageError
 from datalab.flow.decision import Decision
@@ -23,9 +24,7 @@ from datalab.flow.ports import Catalogue, Storages
 from datalab.flow.principal import Principal
 from datalab.flow.request import Query
 from datalab.flow.statement import Statement
-from policies.compiler import compile_view
-from policies.model import Action
-from policies.shape import Shape
+from policies.model import Action, MaskKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +48,8 @@ class Source:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """key: which prepared workers may run it (participant and storages). max_rows: the caller's own, truncates.
-    policy_max_rows: the smallest that the policies set; more rows are an error. metadata: for the result's schema."""
+    policy_max_rows: the smallest that the policies set; more rows are an error. metadata: for the result's schema.
+    """
 
     key: str
     access: tuple[EngineAccess, ...]
@@ -81,9 +81,21 @@ class Plan:
     def columns(self) -> dict[str, list[str]]:
         """The columns that the caller may name, by dataset."""
         return {
-            decision.dataset.sql_name: [column.name for column in shape_of(decision).columns]
+            decision.dataset.sql_name: [column.name for column in decision.shape.columns]
             for decision in self.decisions
         }
+
+
+class FilesChanged(PlanConflict):
+    """The files of these sources are no longer what their version's record says."""
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        super().__init__(
+            "plan.changed",
+            "The files of a dataset differ from its published version; its provider must publish a new one.",
+            datasets=[source.dataset for source in sources],
+        )
+        self.sources = tuple(sources)
 
 
 def make_plan(
@@ -99,14 +111,13 @@ def make_plan(
     """The plan for one statement.
 
     Raises:
-        PlanConflict: a version is withdrawn or broken.
         PlanRefused: what was decided cannot be held by this engine (aggregate-only access).
         StorageUnavailable: a storage's address or credentials no longer work.
     """
     sources, views, access, key_ids = [], [], {}, {}
     for decision in decisions:
         dataset, version = decision.dataset, decision.version
-        require_usable(decision)
+        require_rows(decision)
         storage = catalogue.storage(dataset.storage)
         if storage is None:
             raise StorageUnavailable("engine.storage", "The storage of a dataset is gone.", dataset=dataset.sql_name)
@@ -114,10 +125,10 @@ def make_plan(
         access[storage.uid] = reach
         sources.append(Source(dataset=dataset.sql_name, version=version, connector=connector))
         key = keys.of(dataset.uid)
-        if any(column.result != column.type for column in shape_of(decision).columns):
+        if hashes(decision):
             key_ids[f"datalab.hash_key.{dataset.sql_name}"] = key.id
         relation = read_parquet(connector.engine_paths([file.path for file in version.files]), version)
-        select = compile_view(shape_of(decision), relation, key.secret)
+        select = compile_view(decision.shape, relation, key.secret)
         views.append(View(schema=dataset.space, name=dataset.name, select=select))
     ordered = tuple(access[uid] for uid in sorted(access))
     return Plan(
@@ -133,27 +144,26 @@ def make_plan(
     )
 
 
-def shape_of(decision: Decision) -> Shape:
-    """The decision's shape; a decision that reached a plan has one."""
-    assert decision.shape is not None
-    return decision.shape
-
-
-def require_usable(decision: Decision) -> None:
-    """Refuse what must not be run: a version that is not served, an action this engine cannot hold."""
-    name = decision.dataset.sql_name
-    if decision.version.status is VersionStatus.WITHDRAWN:
-        raise PlanConflict("plan.withdrawn", "This version was withdrawn by its provider.", dataset=name)
-    if decision.version.status is VersionStatus.BROKEN:
-        raise PlanConflict(
-            "plan.broken", "The files of this version have changed since it was published.", dataset=name
-        )
-    if decision.action is Action.AGGREGATE:
+def require_rows(decision: Decision) -> None:
+    """Refuse what this engine cannot hold yet: access to aggregates only."""
+    if decision.action is Action.AGGREGATE or decision.aggregates_only:
         raise PlanRefused(
             "plan.aggregate_not_supported",
             "The policies allow aggregates only, and this gateway cannot yet hold that; nothing is run.",
-            dataset=name,
+            dataset=decision.dataset.sql_name,
         )
+
+
+def hashes(decision: Decision) -> bool:
+    """Whether a visible column may be shown as a hash."""
+    shape = decision.shape
+    visible = {column.name for column in shape.columns}
+    return any(
+        mask.kind is MaskKind.HASH and name in visible
+        for level in shape.levels
+        for alternative in level.alternatives
+        for name, mask in alternative.masks.items()
+    )
 
 
 def reached(storage: Storage, storages: Storages) -> tuple[Connector, EngineAccess]:
@@ -185,20 +195,19 @@ def read_parquet(paths: Sequence[str], version: Version) -> str:
     return f"read_parquet([{listed}], {', '.join(options)})"
 
 
-def changed_files(sources: Sequence[Source]) -> list[Source]:
-    """The sources whose files differ from their version's record now. Blocks on the storage.
+def require_unchanged(sources: Sequence[Source]) -> None:
+    """Refuse to serve files that differ from their version's record. Blocks on the storage.
 
     Raises:
+        FilesChanged: some do.
         StorageUnavailable: a storage does not say.
     """
     try:
-        return [source for source in sources if changed(source.connector, _files(source))]
+        different = [source for source in sources if changed(source.connector, source.version.files)]
     except StorageError as error:
         raise StorageUnavailable("engine.storage", "The storage of a dataset did not answer as it should.") from error
-
-
-def _files(source: Source) -> Sequence[FileEntry]:
-    return source.version.files
+    if different:
+        raise FilesChanged(different)
 
 
 def _hive_type(column: Column) -> str:

@@ -137,15 +137,13 @@ class Pool:
         self._refill()
 
     async def close(self) -> None:
+        """End every worker; those that are just starting or dying are waited for."""
         self._closed = True
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        while not self._spares.empty():
-            await self._bury(self._spares.get_nowait())
-        for worker in list(self._warm.values()):
-            await self._bury(worker)
+        await asyncio.gather(*self._tasks)
+        idle = [self._spares.get_nowait() for _ in range(self._spares.qsize())] + list(self._warm.values())
         self._warm.clear()
+        for worker in idle:
+            await self._bury(worker)
 
     @contextlib.asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
@@ -219,14 +217,10 @@ class Pool:
             if worker.process.returncode is None:
                 return worker
             self._discard(worker)
-        self._refill()
         try:
-            async with asyncio.timeout(START_TIMEOUT_S):
-                worker = await self._spares.get()
-        except TimeoutError as error:
+            return await self._start()
+        except (OSError, WorkerDied, TimeoutError) as error:
             raise EngineFailed("engine.failed", "The engine could not be started; the operator was told.") from error
-        self._refill()
-        return worker
 
     def _refill(self) -> None:
         missing = self.options.spares - self._spares.qsize() - self._starting
@@ -308,6 +302,8 @@ class Pool:
     async def _bury(self, worker: Worker) -> None:
         worker.kill()
         worker.writer.close()
+        with contextlib.suppress(ConnectionError):
+            await worker.writer.wait_closed()
         await worker.process.wait()
         shutil.rmtree(worker.directory, ignore_errors=True)
 

@@ -207,7 +207,9 @@ class Scribe:
             draft = self._begin(transaction, now)
             for entry in batch:
                 self._add(draft, entry)
-                scrub |= entry.erases is not None and transaction.erase_literals(entry.erases)
+                if entry.erases is not None:
+                    draft.flush(transaction)  # what is erased may be in this very batch
+                    scrub |= transaction.erase_literals(entry.erases)
             draft.flush(transaction)
             for state in expired:
                 self._bury(transaction, draft, state, now)

@@ -73,6 +73,10 @@ class Trail(Protocol):
 
     def heads(self) -> Sequence[ChainState]: ...
 
+    def busy_since(self, chain: str, seq: int) -> bool:
+        """Whether the chain has records after `seq` other than those of checkpoints."""
+        ...
+
 
 class Snapshot(Protocol):
     """The whole trail at one moment, for verification."""

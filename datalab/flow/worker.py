@@ -23,6 +23,7 @@ import pyarrow as pa
 
 from datalab.flow import parse, ring, sandbox
 from datalab.flow.encoding import ENCODERS
+from datalab.flow.errors import StatementRefused
 from datalab.flow.request import Format
 
 BATCH_ROWS: Final = 65_536
@@ -189,8 +190,8 @@ class Worker:
             self._send(ring.ERROR, {"code": "engine.cancelled"})
         except Refused as refusal:
             self._send(ring.ERROR, {"code": refusal.code, **refusal.names})
-        except parse.ParseRefused as refusal:
-            self._send(ring.ERROR, {"code": refusal.code, "sentence": refusal.sentence, "detail": refusal.detail})
+        except StatementRefused as refusal:
+            self._send(ring.ERROR, {"code": refusal.code, "sentence": refusal.sentence, "detail": dict(refusal.detail)})
         except (duckdb.Error, MemoryError, pa.ArrowException, RuntimeError, OSError) as error:
             if self._cancelled.is_set():
                 self._send(ring.ERROR, {"code": "engine.cancelled"})
@@ -244,7 +245,7 @@ class Worker:
 
     def _check_statement(self, sql: str, plan: Mapping[str, Any]) -> None:
         """The second gate: DuckDB's own parser must see one SELECT over exactly the planned names."""
-        row = self._connection.execute("SELECT json_serialize_sql(?)", [sql]).fetchone()
+        row = self._connection.execute(parse.SERIALIZE, [sql]).fetchone()
         assert row is not None
         parse.check(row[0], tables=frozenset(tuple(name) for name in plan["tables"]))
 

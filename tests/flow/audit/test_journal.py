@@ -11,7 +11,7 @@ from datalab.flow.errors import AuditUnavailable, DecisionRefused, EngineFailed
 from datalab.flow.principal import Principal
 from datalab.flow.request import Query
 from datalab.flow.trail import Actor, Ending, Kind, Outcome, PolicyRef, Touched
-from tests.flow.audited import AuditHome
+from tests.flow.audit.audited import AuditHome
 
 COHORT = Touched(
     uid="d1",
