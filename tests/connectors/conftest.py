@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
+import ipaddress
+import uuid
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from catalog.entities import Storage, StorageKind
+from connectors.addresses import AddressRules
 from connectors.contract import Connector
+from connectors.credentials import Credentials
 from connectors.local import LocalConnector
+from connectors.s3 import S3Connector
+from tests.servers.fixtures import s3_server
+from tests.servers.seaweedfs import READER, Identity, SeaweedFS
+
+__all__ = ["s3_server"]
+
+LOOPBACK = AddressRules(schemes=frozenset({"http", "https"}), networks=(ipaddress.ip_network("127.0.0.0/8"),))
+"""What a test's own servers need."""
 
 
 def parquet(rows: int = 3, *, value: int = 0) -> bytes:
@@ -58,7 +74,45 @@ def local_place(tmp_path: Path) -> LocalPlace:
     return LocalPlace(tmp_path)
 
 
-@pytest.fixture(params=["local"])
+class S3Place(Place):
+    def __init__(self, server: SeaweedFS, directory: Path, *, identity: Identity = READER) -> None:
+        self.server = server
+        self.bucket = f"b-{uuid.uuid4().hex[:16]}"
+        self.admin = server.client()
+        self.admin.make_bucket(self.bucket)
+        self.directory = directory
+        self.connector: S3Connector = self.connect(self.storage(), identity)
+        self.admin.put_object(self.bucket, "place-twin/outside.parquet", io.BytesIO(b"x"), 1)
+
+    def storage(self, **changes: Any) -> Storage:
+        """The storage's record: everything below `place/` of a bucket of its own."""
+        record = Storage(
+            id="place", participant="anyone", kind=StorageKind.S3, endpoint=self.server.endpoint, bucket=self.bucket,
+            prefix="place",
+        )  # fmt: skip
+        return dataclasses.replace(record, **changes)
+
+    def connect(
+        self, storage: Storage, identity: Identity | None = READER, rules: AddressRules | None = None
+    ) -> S3Connector:
+        credentials = Credentials(key_id=identity.key_id, secret=identity.secret) if identity else None
+        return S3Connector(storage, credentials, rules=rules or LOOPBACK, ca_directory=self.directory / "ca")
+
+    def put(self, path: str, content: bytes) -> None:
+        self.admin.put_object(self.bucket, f"place/{path}", io.BytesIO(content), len(content))
+
+    def remove(self, path: str) -> None:
+        self.admin.remove_object(self.bucket, f"place/{path}")
+
+
+@pytest.fixture
+def s3_place(s3_server: SeaweedFS, tmp_path: Path) -> Iterator[S3Place]:
+    found = S3Place(s3_server, tmp_path)
+    yield found
+    found.connector.close()
+
+
+@pytest.fixture(params=["local", "s3"])
 def place(request: pytest.FixtureRequest) -> Place:
     """The same storage, once of each kind."""
     found: Place = request.getfixturevalue(f"{request.param}_place")
