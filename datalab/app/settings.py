@@ -209,22 +209,23 @@ def names() -> Iterator[tuple[str, str, str, Any]]:
             yield f"{PREFIX}{group}_{name}".upper(), group, name, member
 
 
-def read_settings() -> Settings:
-    """The settings from the environment. Raises SettingsRefused with all problems at once."""
-    known = {variable for variable, *_ in names()} | NOT_SETTINGS
-    problems = [
-        f"{variable} is not a setting"
-        for variable in sorted(os.environ)
-        if variable.startswith(PREFIX) and variable not in known
-    ]
+def read_settings(instead: Mapping[str, str] | None = None) -> Settings:
+    """The settings from the environment. instead: variables that count in place of the environment's.
+
+    Raises SettingsRefused with all problems at once.
+    """
+    known = {variable: (group, name) for variable, group, name, _ in names()}
+    unknown = {one for one in os.environ if one.startswith(PREFIX)} - known.keys() - NOT_SETTINGS
+    problems = [f"{one} is not a setting" for one in sorted(unknown)]
+    groups: dict[str, Any] = {}
+    for variable, value in (instead or {}).items():
+        group, name = known[variable]
+        groups.setdefault(group, {})[name] = value
     try:
-        settings = Settings()
+        settings = Settings(**groups)
     except ValidationError as error:
-        problems += [
-            f"{_variable(one['loc'])}: {one['msg'].removeprefix('Value error, ')}"
-            for one in error.errors()
-            if one["type"] != "extra_forbidden"
-        ]
+        wrong = [one for one in error.errors() if one["type"] != "extra_forbidden"]
+        problems += [f"{_variable(one['loc'])}: {one['msg'].removeprefix('Value error, ')}" for one in wrong]
         raise SettingsRefused(problems) from None
     problems += _contradictions(settings)
     if problems:
