@@ -12,26 +12,19 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 from catalog.entities import Participant, ParticipantKind, ParticipantStatus
-from datalab.app.databases import Engines, open_engines
-from datalab.app.home import Home, HomeRefused, make_home, open_home, read_keys
+from datalab.app.foundation import now, open_foundation
+from datalab.app.home import Home, HomeRefused, make_home, open_home
 from datalab.app.settings import Settings
-from datalab.db.audit import SqlAuditStore
-from datalab.db.database import Database
 from datalab.db.oauth import OAuthStore
-from datalab.db.reader import Reader
-from datalab.db.registry import SqlStore
-from datalab.flow.audit import Journal
 from datalab.flow.authority import operator_principal
 from datalab.flow.jwks import Clock
 from datalab.flow.principal import Role
 from datalab.flow.token import Scope
 from datalab.oauth.clients import Clients, Issued
 from datalab.registry.participants import Participants
-from datalab.registry.writes import Registrar
 
 OPERATOR = Participant(
     id="operator",
@@ -41,10 +34,6 @@ OPERATOR = Participant(
     status=ParticipantStatus.VERIFIED,
 )
 FIRST_ROLES = (Role.MEMBER, Role.PARTICIPANT_ADMIN, Role.AUDITOR, Role.GATEWAY_OPERATOR)
-
-
-def now() -> datetime:
-    return datetime.now(UTC)
 
 
 def initialise(path: Path, settings: Settings, *, operator: Participant = OPERATOR, clock: Clock = now) -> Issued:
@@ -70,26 +59,17 @@ def initialise(path: Path, settings: Settings, *, operator: Participant = OPERAT
 
 
 def _furnish(home: Home, settings: Settings, operator: Participant, clock: Clock) -> Issued:
-    keys = read_keys(home)
     machine = operator_principal(f"os-user:{os.getuid()}")
-    with open_engines(home, settings) as engines:
-        engines.migrate()
-        with _journal(engines, keys.audit, clock) as journal:
-            database = Database(engines.main)
-            catalogue = Reader(database)
-            store = OAuthStore(database)
-            if store.holds(Role.GATEWAY_OPERATOR):
-                raise HomeRefused("The database already has an operator: this gateway is initialised.")
-            catalogue.revision()
-            if catalogue.participant(operator.id) is None:
-                Participants(Registrar(SqlStore(database), journal, clock), catalogue).create(machine, operator)
-            return Clients(store, catalogue, journal, clock).create(
-                machine, operator.id, name="First administrator", roles=FIRST_ROLES, scopes=tuple(Scope)
-            )
-
-
-def _journal(engines: Engines, key: bytes, clock: Clock) -> Journal:
-    return Journal(SqlAuditStore(engines.audit), key, clock=clock)
+    with open_foundation(home, settings, migrate=True, clock=clock) as base:
+        clients = OAuthStore(base.database)
+        if clients.holds(Role.GATEWAY_OPERATOR):
+            raise HomeRefused("The database already has an operator: this gateway is initialised.")
+        base.catalogue.revision()
+        if base.catalogue.participant(operator.id) is None:
+            Participants(base.registrar, base.catalogue).create(machine, operator)
+        return Clients(clients, base.catalogue, base.journal, clock).create(
+            machine, operator.id, name="First administrator", roles=FIRST_ROLES, scopes=tuple(Scope)
+        )
 
 
 @contextmanager
