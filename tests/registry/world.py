@@ -27,12 +27,16 @@ from datalab.db.database import Database
 from datalab.db.reader import Reader
 from datalab.db.registry import SqlStore
 from datalab.flow.authority import operator_principal
+from datalab.flow.decision import Decider
 from datalab.flow.principal import Principal, Role
 from datalab.registry.admissions import Admissions
 from datalab.registry.datasets import Datasets
+from datalab.registry.discovery import Discovery
 from datalab.registry.factories import AiFactories
 from datalab.registry.labs import DataLabs
 from datalab.registry.participants import Participants
+from datalab.registry.policies import Policies
+from datalab.registry.preview import Preview
 from datalab.registry.spaces import DataSpaces
 from datalab.registry.storages import Storages
 from datalab.registry.writes import Registrar
@@ -98,6 +102,10 @@ class World:
         self.admissions = Admissions(registrar, self.reader)
         self.storages = Storages(registrar, self.reader, Reversing(), lambda _storage: None)
         self.datasets = Datasets(registrar, self.reader)
+        self.policies = Policies(registrar)
+        self.decider = Decider(self.reader, clock=self.clock)
+        self.discovery = Discovery(self.store, self.reader, self.decider)
+        self.preview = Preview(self.store, self.reader, self.decider)
 
     def furnish(self) -> World:
         """Alpha and beta provide in health, labco runs its lab at LUMI, steward operates it; outsider is nowhere in it."""
