@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Final
 from xml.etree.ElementTree import ParseError
 
-from minio.error import InvalidResponseError, MinioException, S3Error
+from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
 from urllib3.exceptions import HTTPError, MaxRetryError, SSLError
 
 from connectors.errors import (
@@ -46,6 +46,8 @@ def in_our_words() -> Iterator[None]:
         raise _from_code(error.code or "", error.response.status) from None
     except InvalidResponseError as error:
         raise _from_status(error._code) from None  # noqa: SLF001  minio gives the status no public name
+    except ServerError as error:
+        raise _from_status(error.status_code) from None
     except MaxRetryError as error:
         raise _from_failure(error.reason) from None
     except (HTTPError, OSError) as error:

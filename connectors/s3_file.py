@@ -106,5 +106,5 @@ class S3File(io.RawIOBase):
                 response.close()
                 response.release_conn()
         if len(data) != length:
-            raise Malformed("The endpoint's answer is shorter than it says.")
+            raise Unreachable("The storage breaks off its answers.")
         return data
