@@ -13,6 +13,7 @@ from fastapi import Depends, Request
 
 from datalab.api.auth import Authentication
 from datalab.flow.ports import ConsistentCatalogue
+from datalab.flow.run import Flow
 from datalab.oauth.clients import Clients
 from datalab.oauth.metadata import Authorization
 from datalab.registry.admissions import Admissions
@@ -45,6 +46,7 @@ class Services:
     discovery: Discovery
     policies: Policies
     preview: Preview
+    flow: Flow
     ready: Callable[[], bool]
 
 

@@ -29,7 +29,8 @@ TRUNCATED: Final = b"datalab.truncated"
 class Sink(Protocol):
     """Where bytes go: a file-like object whose `close` ends nothing."""
 
-    closed: bool
+    @property
+    def closed(self) -> bool: ...
 
     def write(self, data: bytes | memoryview) -> int: ...
 

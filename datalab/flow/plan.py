@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-from policies.compiler import compile_view
 
 from catalog.entities import Column, Storage, Version
 from connectors.contract import Connector, EngineAccess, changed
@@ -24,6 +23,7 @@ from datalab.flow.ports import Catalogue, Storages
 from datalab.flow.principal import Principal
 from datalab.flow.request import Query
 from datalab.flow.statement import Statement
+from policies.compiler import compile_view
 from policies.model import Action, MaskKind
 
 
@@ -81,8 +81,7 @@ class Plan:
     def columns(self) -> dict[str, list[str]]:
         """The columns that the caller may name, by dataset."""
         return {
-            decision.dataset.sql_name: [column.name for column in decision.shape.columns]
-            for decision in self.decisions
+            decision.dataset.sql_name: [column.name for column in decision.shape.columns] for decision in self.decisions
         }
 
 

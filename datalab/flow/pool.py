@@ -139,7 +139,8 @@ class Pool:
     async def close(self) -> None:
         """End every worker; those that are just starting or dying are waited for."""
         self._closed = True
-        await asyncio.gather(*self._tasks)
+        while self._tasks:
+            await asyncio.gather(*self._tasks)
         idle = [self._spares.get_nowait() for _ in range(self._spares.qsize())] + list(self._warm.values())
         self._warm.clear()
         for worker in idle:
