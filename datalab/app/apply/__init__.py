@@ -5,7 +5,8 @@ registered), `running` (the changes, in order). Nothing is written before all of
 """
 
 from datalab.app.apply.errors import ApplyFailed, ApplyRefused, Found
-from datalab.app.apply.planning import Plan, Planner
+from datalab.app.apply.locations import Places
+from datalab.app.apply.planning import Change, Plan, Planner
 from datalab.app.apply.reading import Directory, Entry, read
 from datalab.app.apply.registered import Registrations
 from datalab.app.apply.running import Runner
@@ -13,9 +14,11 @@ from datalab.app.apply.running import Runner
 __all__ = [
     "ApplyFailed",
     "ApplyRefused",
+    "Change",
     "Directory",
     "Entry",
     "Found",
+    "Places",
     "Plan",
     "Planner",
     "Registrations",

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from catalog.entities import AiFactory, Dataset, DatasetStatus, FactoryType, PolicyRecord, Resource
+from connectors.errors import StorageError
 from datalab.app.apply.errors import ApplyRefused, Found
 from datalab.app.apply.inventory import Applied, Inventory, is_fingerprint_of
 from datalab.app.apply.kinds import Kind
+from datalab.app.apply.locations import Locations, Places
 from datalab.app.apply.reading import Directory, Entry, read
 from datalab.app.apply.references import World, check, desired
 from datalab.app.apply.registered import Registered, Registrations
@@ -69,8 +71,11 @@ class Plan:
 class Planner:
     """Plans for one gateway, as the person at the machine."""
 
-    def __init__(self, registrations: Registrations, principal: Principal, inventory: Inventory) -> None:
+    def __init__(
+        self, registrations: Registrations, places: Places, principal: Principal, inventory: Inventory
+    ) -> None:
         self._registrations = registrations
+        self._places = places
         self._principal = principal
         self._inventory = inventory
 
@@ -81,8 +86,10 @@ class Planner:
         registered = Registered(self._registrations, self._principal)
         gone = self._gone(paths, named, registered) if prune else ()
         world = World(named, registered, gone)
+        locations = Locations(self._places, world)
         found = [*directory.found, *check(directory.entries, world)]
-        compared = _Comparison(registered, self._inventory)
+        found += [one for entry in directory.entries for one in locations.check(entry)]
+        compared = _Comparison(registered, None if found else locations, self._inventory)
         changes = [change for entry in directory.entries for change in compared.changes(entry)]
         found += compared.found
         if found:
@@ -128,8 +135,11 @@ def _resource(registered: Registered, kind: Kind, key: str) -> Resource | None:
 
 
 class _Comparison:
-    def __init__(self, registered: Registered, inventory: Inventory) -> None:
+    """locations: None while there are problems already; then nothing is asked of storages."""
+
+    def __init__(self, registered: Registered, locations: Locations | None, inventory: Inventory) -> None:
         self._registered = registered
+        self._locations = locations
         self._inventory = inventory
         self.found: list[Found] = []
 
@@ -183,14 +193,17 @@ class _Comparison:
         return not any(one.uid == uid and is_fingerprint_of(one.credentials, credentials.reveal()) for one in known)
 
     def _needs_version(self, entry: Entry, before: Resource | None) -> bool:
-        """A published dataset needs a version if it has none, or if it is to lie elsewhere."""
+        """A published dataset needs a version if other files lie at its location than the newest one lists."""
         after: Dataset = desired(entry, before)
-        if after.status is not DatasetStatus.PUBLISHED:
+        if after.status is not DatasetStatus.PUBLISHED or self._locations is None:
             return False
-        if not isinstance(before, Dataset) or before.status is not DatasetStatus.PUBLISHED:
-            return True
-        moved = (before.storage, before.location) != (after.storage, after.location)
-        return moved or not self._registered.has_version(before)
+        version = self._registered.version(before) if isinstance(before, Dataset) else None
+        try:
+            differs = self._locations.differs(after, version)
+        except StorageError as refused:
+            self.found.append(entry.found("location", refused.sentence))
+            return False
+        return differs or not isinstance(before, Dataset) or before.status is not DatasetStatus.PUBLISHED
 
 
 def _changed_keys(document: Mapping[str, Any], stored: Mapping[str, Any]) -> Iterator[str]:

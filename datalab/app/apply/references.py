@@ -7,6 +7,7 @@ write, so that all answers come at once. The registry's own answer stays the one
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from catalog.entities import (
@@ -36,8 +37,7 @@ def desired(entry: Entry, before: Resource | None) -> Any:
     """The entity that the document asks for. A status it does not name stays what it is."""
     entity = entry.document.entity()
     if entry.kind in {Kind.PARTICIPANT, Kind.DATASET} and "status" not in entry.document.model_fields_set and before:
-        values = {name: getattr(entity, name) for name in type(entity).__dataclass_fields__}
-        return type(entity)(**{**values, "status": getattr(before, "status")})  # noqa: B009 - both kinds have one
+        return replace(entity, status=getattr(before, "status"))  # noqa: B009 - both kinds have one
     return entity
 
 
@@ -54,6 +54,10 @@ class World:
             entry = self._named[kind, key]
             return desired(entry, self._registered.get(kind, key))
         return None if (kind, key) in self._gone else self._registered.get(kind, key)
+
+    def entry(self, kind: Kind, key: str) -> Entry | None:
+        """The document that asks for it, if one does."""
+        return self._named.get((kind, key))
 
     def before(self, kind: Kind, key: str) -> Any:
         return self._registered.get(kind, key)

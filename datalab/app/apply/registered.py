@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from catalog.entities import Admission, Dataset, Resource
+from catalog.entities import Admission, Dataset, Resource, Version
 from datalab.app.apply.kinds import Kind
 from datalab.flow.ports import Catalogue
 from datalab.flow.principal import Principal
@@ -82,9 +82,9 @@ class Registered:
         found = self.get(kind, key)
         return None if found is None else found.uid
 
-    def has_version(self, dataset: Dataset) -> bool:
-        """Whether it has a version that can be queried."""
-        return self._registrations.catalogue.version(dataset.uid) is not None
+    def version(self, dataset: Dataset) -> Version | None:
+        """Its newest version that can be queried."""
+        return self._registrations.catalogue.version(dataset.uid)
 
     def _look_up(self, kind: Kind, key: str) -> Resource | None:
         catalogue = self._registrations.catalogue
