@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from catalog.documents import (
     AdmissionDocument,
@@ -41,13 +41,23 @@ class Kind(StrEnum):
     POLICY = "policy"
 
 
+Words = TypeVar("Words", bound=tuple[StrEnum, ...])
+
+
+def _some(value: Words) -> Words:
+    """Asked for after the words themselves: a length among a field's constraints would hide which word is wrong."""
+    if not value:
+        raise ValueError("This must not be empty.")
+    return value
+
+
 class ClientDocument(Part):
     """A client of a participant, known by its name there. The gateway chooses its id and its secret."""
 
     participant: Id
     name: Annotated[Line, Field(max_length=100)]
-    roles: Annotated[Several[Annotated[Role, Field(strict=False)]], Field(min_length=1)]
-    scopes: Annotated[Several[Annotated[Scope, Field(strict=False)]], Field(min_length=1)]
+    roles: Annotated[Several[Annotated[Role, Field(strict=False)]], AfterValidator(_some)]
+    scopes: Annotated[Several[Annotated[Scope, Field(strict=False)]], AfterValidator(_some)]
 
 
 @dataclass(frozen=True, slots=True)
