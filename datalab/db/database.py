@@ -31,15 +31,19 @@ def open_engine(url: str, *, busy_timeout_s: float = 10.0) -> Engine:
     """An engine for `sqlite:///FILE` or `postgresql+psycopg://...`.
 
     SQLite's own transaction handling in the Python driver is switched off: `Database` begins explicitly, so that a write
-    takes the lock before it reads.
+    takes the lock before it reads. Its errors never repeat parameters: they reach the log.
     """
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        return create_engine(parsed, pool_pre_ping=True, pool_size=10, max_overflow=20)
+        return create_engine(parsed, pool_pre_ping=True, pool_size=10, max_overflow=20, hide_parameters=True)
     if parsed.database and parsed.database != ":memory:":
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(
-        parsed, pool_size=10, max_overflow=40, connect_args={"timeout": busy_timeout_s, "check_same_thread": False}
+        parsed,
+        pool_size=10,
+        max_overflow=40,
+        hide_parameters=True,
+        connect_args={"timeout": busy_timeout_s, "check_same_thread": False},
     )
 
     @event.listens_for(engine, "connect")
