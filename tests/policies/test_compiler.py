@@ -1,0 +1,185 @@
+"""The compiler against the reference evaluator, on real DuckDB, with random policies, data and queries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import duckdb
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from policies import decide as decide_module
+from policies.columntypes import OPS, Family, column_type
+from policies.compiler import compile_view
+from policies.evaluator import evaluate
+from policies.model import Action, Op
+from policies.shape import Shape
+from tests.policies.world import COLUMNS, KEY, ROWS, VALUES, permit, ruling, shape_of, table, texts, written
+
+SCOPES = ("dataset:health/cohort", "space:health", "federation", "lab:lab")
+
+
+@pytest.fixture(scope="module")
+def connection() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as opened:
+        opened.execute("SET TimeZone = 'America/New_York'")  # results must not depend on it
+        yield opened
+
+
+def _leaves() -> st.SearchStrategy[dict[str, Any]]:
+    def leaf(name: str) -> st.SearchStrategy[dict[str, Any]]:
+        type_ = column_type(COLUMNS[name])
+        finite = [written(v) for v in VALUES[COLUMNS[name]] if not isinstance(v, float) or abs(v) < 1e301]
+        value = st.sampled_from(finite)
+
+        def with_operand(op: Op) -> st.SearchStrategy[dict[str, Any]]:
+            reference = {"column": name.swapcase() if name.isascii() else name, "op": op.value}
+            if op.takes_nothing:
+                return st.just(reference)
+            operand = st.lists(value, min_size=1, max_size=3) if op.takes_list else value
+            return operand.map(lambda chosen: reference | {"value": chosen})
+
+        return st.sampled_from(sorted(OPS[type_.family])).flatmap(with_operand)
+
+    return st.sampled_from(sorted(COLUMNS)).flatmap(leaf)
+
+
+ROW_FILTERS = st.recursive(
+    _leaves(),
+    lambda inner: st.one_of(
+        st.lists(inner, min_size=1, max_size=3).map(lambda items: {"all": items}),
+        st.lists(inner, min_size=1, max_size=3).map(lambda items: {"any": items}),
+        inner.map(lambda item: {"not": item}),
+    ),
+    max_leaves=5,
+)
+
+
+def _masks() -> st.SearchStrategy[dict[str, Any]]:
+    def mask(name: str) -> st.SearchStrategy[dict[str, Any]]:
+        family = column_type(COLUMNS[name]).family
+        kinds = [{"with": "null"}, {"with": "drop"}]
+        if family is not Family.OTHER:
+            kinds += [{"with": "hash"}, {"with": "fixed", "value": "x'\"\\"}, {"with": "fixed", "value": "y"}]
+        if family in {Family.DATE, Family.TIMESTAMP, Family.TIMESTAMPTZ}:
+            kinds += [{"with": "year"}, {"with": "year"}, {"with": "fixed", "value": _fixed(name)}]
+        if family in {Family.INTEGER, Family.DECIMAL, Family.FLOAT}:
+            kinds += [{"with": "fixed", "value": 1}]
+        return st.sampled_from(kinds).map(lambda kind: {"column": name} | kind)
+
+    return st.sampled_from(sorted(COLUMNS)).flatmap(mask)
+
+
+def _fixed(name: str) -> object:
+    return written(VALUES[COLUMNS[name]][1])
+
+
+OBLIGATIONS = st.fixed_dictionaries(
+    {},
+    optional={
+        "columns": st.lists(st.sampled_from(sorted(COLUMNS)), min_size=4, unique=True),
+        "rows": ROW_FILTERS,
+        "masks": st.lists(_masks(), max_size=6),
+    },
+)
+
+POLICIES = st.lists(st.tuples(st.sampled_from(SCOPES), OBLIGATIONS), min_size=1, max_size=5).map(
+    lambda drawn: (
+        [permit("p0")]
+        if not drawn
+        else [
+            permit(f"p{index}", SCOPES[0] if index == 0 else scope, obligations=obligations)
+            for index, (scope, obligations) in enumerate(drawn)
+        ]
+    )
+)
+
+QUERIES = (
+    "SELECT * FROM {t}",
+    "SELECT count(*), min(COLUMNS(*)) FROM {t}",
+    "SELECT * FROM {t} WHERE {c} IS NOT NULL ORDER BY {c}",
+    "SELECT {c}, count(*) FROM {t} GROUP BY ALL",
+    "SELECT a.{c}, b.{c} FROM {t} a JOIN {t} b ON a.{c} = b.{c}",
+    "SELECT count(*) FROM {t} WHERE CAST({c} AS VARCHAR) LIKE '%1%' OR {c} IS NULL",
+    "SELECT DISTINCT {c} FROM {t}",
+    "SELECT {c}, row_number() OVER (ORDER BY CAST({c} AS VARCHAR), 1) FROM {t} WHERE {c} IS NULL",
+    "WITH x AS (SELECT {c} FROM {t}) SELECT * FROM x UNION ALL SELECT * FROM x",
+)
+
+MANY = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+
+
+@given(documents=POLICIES, rows=ROWS, query=st.sampled_from(QUERIES), choice=st.integers(0, 100))
+@MANY
+def test_the_view_shows_what_the_evaluator_says_to_any_query(
+    connection: duckdb.DuckDBPyConnection,
+    documents: list[dict[str, Any]],
+    rows: list[Mapping[str, object]],
+    query: str,
+    choice: int,
+) -> None:
+    grants = ruling(documents).grants
+    assume(Action.QUERY in grants)
+    shape = grants[Action.QUERY].shape
+    assert shape is not None
+    _agree(connection, shape, rows, query, choice)
+
+
+def _agree(
+    connection: duckdb.DuckDBPyConnection, shape: Shape, rows: list[Mapping[str, object]], query: str, choice: int
+) -> None:
+    table(connection, "raw", COLUMNS, rows)
+    table(connection, "expected", shape.columns, evaluate(shape, rows, KEY))
+    connection.execute(f"CREATE OR REPLACE VIEW shown AS {compile_view(shape, 'raw', KEY)}")
+    column = '"' + shape.columns[choice % len(shape.columns)].name.replace('"', '""') + '"'
+    shown, expected = (texts(connection, query.format(t=name, c=column)) for name in ("shown", "expected"))
+    assert shown == expected
+
+
+@given(documents=POLICIES, rows=ROWS)
+@MANY
+def test_leaving_out_what_an_unrestricted_permit_covers_changes_no_answer(
+    documents: list[dict[str, Any]], rows: list[Mapping[str, object]]
+) -> None:
+    grants = ruling(documents).grants
+    assume(Action.QUERY in grants)
+    simplified = grants[Action.QUERY].shape
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decide_module, "_simplified", lambda alternatives: alternatives)
+        whole = ruling(documents).grants[Action.QUERY].shape
+    assert simplified is not None
+    assert whole is not None
+    plain = replace(whole, columns=simplified.columns)
+    assert repr(evaluate(plain, rows, KEY)) == repr(evaluate(simplified, rows, KEY))
+
+
+def test_a_single_permit_makes_no_case() -> None:
+    shape = shape_of([permit(obligations={"masks": [{"column": "id", "with": "hash"}], "rows": _id_is(1)})])
+    assert "CASE" not in compile_view(shape, "raw", KEY)
+
+
+def test_a_bare_comparison_reaches_the_scan() -> None:
+    shape = shape_of([permit(obligations={"rows": _id_is(1)})])
+    assert compile_view(shape, "raw", KEY).endswith("WHERE ((source.\"id\" = (CAST('1' AS INTEGER))))")
+
+
+def test_without_obligations_the_view_is_the_relation() -> None:
+    assert "WHERE" not in compile_view(shape_of([permit()]), "raw", KEY)
+    assert "CASE" not in compile_view(shape_of([permit()]), "raw", KEY)
+
+
+def test_a_key_of_another_length_is_refused() -> None:
+    with pytest.raises(ValueError, match="32 bytes"):
+        compile_view(shape_of([permit()]), "raw", KEY[:31])
+
+
+def test_a_shape_without_columns_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one column"):
+        compile_view(Shape(levels=(), columns=()), "raw", KEY)
+
+
+def _id_is(value: int) -> dict[str, Any]:
+    return {"column": "id", "op": "eq", "value": value}
