@@ -86,6 +86,7 @@ class Applying:
     directory: Path
     steps: list[str] = field(default_factory=list)
     secrets: dict[str, str] = field(default_factory=dict)
+    defaults: tuple[Path, ...] = ()
 
     def write(self, file: str, text: str) -> Path:
         path = self.directory / file
@@ -95,12 +96,14 @@ class Applying:
 
     def plan(self, *, prune: bool = False) -> Plan:
         with opened(self.home) as inventory:
-            return Planner(self.gateway, self.gateway, MACHINE, inventory).plan([self.directory], prune=prune)
+            planner = Planner(self.gateway, self.gateway, MACHINE, inventory)
+            return planner.plan([self.directory], defaults=self.defaults, prune=prune)
 
     def run(self, *, prune: bool = False) -> list[str]:
         self.steps = []
         with opened(self.home) as inventory:
-            plan = Planner(self.gateway, self.gateway, MACHINE, inventory).plan([self.directory], prune=prune)
+            planner = Planner(self.gateway, self.gateway, MACHINE, inventory)
+            plan = planner.plan([self.directory], defaults=self.defaults, prune=prune)
             runner = Runner(self.gateway, self.gateway.publish_version, MACHINE, inventory, self._keep)
             runner.run(plan, self._told)
         return self.steps

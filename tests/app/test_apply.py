@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from catalog.content import AI_FACTORIES, DATA_SPACES
 from catalog.entities import DatasetStatus, Participant, ParticipantKind, ParticipantStatus
 from datalab.app.apply import ApplyFailed
 from datalab.app.apply.inventory import InventoryBusy, InventoryUnreadable, opened
@@ -348,6 +350,27 @@ def test_a_crash_between_two_steps_forgets_nothing(full: Applying, monkeypatch: 
     full.write("z_dataset.yaml", "")
     full.write("b/space.yml", "")
     assert "delete data_space health" in full.run(prune=True)
+
+
+def test_defaults_are_registered_where_there_is_nothing_and_never_changed_or_pruned(full: Applying) -> None:
+    full.defaults = (AI_FACTORIES, DATA_SPACES)
+    full.run()
+    catalogue = full.gateway.catalogue
+    catalogue.revision()
+    lumi, bsc, health = catalogue.ai_factory("lumi"), catalogue.ai_factory("bsc"), catalogue.data_space("health")
+    assert lumi is not None
+    assert lumi.name == "LUMI"  # the directory's, not the default
+    assert bsc is not None
+    assert health is not None
+    assert health.operator == "steward"
+    full.gateway.ai_factories.replace(MACHINE, replace(bsc, name="By hand"))
+    assert full.run() == []
+    full.write("b/space.yml", "")
+    full.write("z_dataset.yaml", "")
+    assert full.run(prune=True)[-1:] == ["delete ai_factory antenna"]
+    full.defaults = ()
+    assert full.run(prune=True)[-1:] == ["delete ai_factory lumi"]
+    assert full.gateway.catalogue.ai_factory("bsc") is not None
 
 
 def _by_hand(id_: str) -> tuple[Principal, Participant]:

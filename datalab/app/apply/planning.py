@@ -79,9 +79,12 @@ class Planner:
         self._principal = principal
         self._inventory = inventory
 
-    def plan(self, paths: Sequence[Path], *, prune: bool = False) -> Plan:
-        """Reads and compares. Raises ApplyRefused with everything that is wrong."""
-        directory = read(paths)
+    def plan(self, paths: Sequence[Path], *, defaults: Sequence[Path] = (), prune: bool = False) -> Plan:
+        """Reads and compares. defaults: are registered where there is nothing yet, and never changed or pruned.
+
+        Raises ApplyRefused with everything that is wrong.
+        """
+        directory = read(paths, defaults)
         named = directory.named()
         registered = Registered(self._registrations, self._principal)
         gone = self._gone(paths, named, registered) if prune else ()
@@ -100,7 +103,7 @@ class Planner:
         touched = {(change.kind, change.key) for change in changes}
         return Plan(
             changes=tuple(sorted(changes, key=_rank)),
-            unchanged=len(set(named) - touched),
+            unchanged=sum(key not in touched for key, entry in named.items() if not entry.is_default),
             sources=_by_source(paths, directory),
         )
 
@@ -124,6 +127,8 @@ def _by_source(paths: Sequence[Path], directory: Directory) -> dict[str, dict[Ke
     """Each entry under the given path that it was read from."""
     sources: dict[str, dict[Key, Entry]] = {source_of(path): {} for path in paths}
     for entry in directory.entries:
+        if entry.is_default:
+            continue
         file = Path(entry.mark.file).resolve()
         owner = next(source for source in sources if file.is_relative_to(source))
         sources[owner][entry.kind, entry.key] = entry
@@ -150,7 +155,7 @@ class _Comparison:
         before = self._registered.get(entry.kind, entry.key)
         if before is None:
             yield Change(verb=Verb.CREATE, kind=entry.kind, key=entry.key, entry=entry)
-        else:
+        elif not entry.is_default:
             fields = self._fields(entry, before)
             if fields:
                 change = Change(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,16 @@ _MAX_SECRET_BYTES = 100_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One document. document: of the kind's form; for a policy the mapping that `policies` reads."""
+    """One document. document: of the kind's form; for a policy the mapping that `policies` reads.
+
+    is_default: it is only there to be registered where there is nothing yet.
+    """
 
     kind: Kind
     key: str
     document: Any
     source: YamlDocument
+    is_default: bool = False
 
     @property
     def mark(self) -> Mark:
@@ -57,10 +61,21 @@ class Directory:
         return {(entry.kind, entry.key): entry for entry in self.entries}
 
 
-def read(paths: Iterable[Path]) -> Directory:
-    """The documents of files and directories (their `*.yaml` and `*.yml`, at any depth, hidden ones left out)."""
-    entries: dict[tuple[Kind, str], Entry] = {}
+def read(paths: Iterable[Path], defaults: Iterable[Path] = ()) -> Directory:
+    """The documents of files and directories (their `*.yaml` and `*.yml`, at any depth, hidden ones left out).
+
+    defaults: more of them; what `paths` says goes before what they say.
+    """
     found: list[Found] = []
+    entries = _collected(paths, found)
+    for key, entry in _collected(defaults, found).items():
+        entries.setdefault(key, replace(entry, is_default=True))
+    order = list(Kind)
+    return Directory(tuple(sorted(entries.values(), key=lambda entry: order.index(entry.kind))), tuple(found))
+
+
+def _collected(paths: Iterable[Path], found: list[Found]) -> dict[tuple[Kind, str], Entry]:
+    entries: dict[tuple[Kind, str], Entry] = {}
     for path in paths:
         files = list(_files(path))
         if not files:
@@ -69,11 +84,9 @@ def read(paths: Iterable[Path]) -> Directory:
             for entry in _entries(file, found):
                 known = entries.setdefault((entry.kind, entry.key), entry)
                 if known is not entry:
-                    found.append(
-                        Found(mark=entry.mark, sentence=f"{entry.kind} {entry.key} stands at {known.mark} already.")
-                    )
-    order = list(Kind)
-    return Directory(tuple(sorted(entries.values(), key=lambda entry: order.index(entry.kind))), tuple(found))
+                    sentence = f"{entry.kind} {entry.key} stands at {known.mark} already."
+                    found.append(Found(mark=entry.mark, sentence=sentence))
+    return entries
 
 
 def _files(path: Path) -> Iterator[Path]:

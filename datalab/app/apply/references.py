@@ -50,8 +50,8 @@ class World:
         self._gone = gone
 
     def get(self, kind: Kind, key: str) -> Any:
-        if (kind, key) in self._named:
-            entry = self._named[kind, key]
+        entry = self._named.get((kind, key))
+        if entry is not None and not (entry.is_default and self._registered.get(kind, key)):
             return desired(entry, self._registered.get(kind, key))
         return None if (kind, key) in self._gone else self._registered.get(kind, key)
 
