@@ -27,6 +27,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "identity": "it names the engine's own session, never the caller",
         "internal": "it serves the engine itself",
         "logs": "it shows the engine's logs",
+        "other_name": "what it does has another name here",
         "pragma": "it belongs to a PRAGMA statement",
         "raises": "it only stops a statement, and its text would never be shown",
         "reads_files": "it reads files by name; query datasets as space.name instead",
@@ -81,7 +82,7 @@ class Functions:
         if line is not None and line.reason is not None:
             raise StatementRefused(
                 "statement.function",
-                f"The function {shown} may not be called: {REASONS[line.reason]}.",
+                f"The function {shown} may not be called: {_why(line)}.",
                 function=shown,
                 reason=line.reason,
             )
@@ -101,6 +102,12 @@ class Functions:
             function=shown,
             similar=similar,
         )
+
+
+def _why(line: Function) -> str:
+    if line.reason == "other_name" and line.note is not None:
+        return line.note
+    return REASONS[line.reason or "internal"]
 
 
 def fold(name: str) -> str:
