@@ -86,10 +86,15 @@ VALUES: dict[str, Sequence[object]] = {
     "STRUCT(id INTEGER)": ({"id": 1}, {"id": None}),
 }
 
-ROWS = st.lists(
-    st.fixed_dictionaries({name: st.none() | st.sampled_from(VALUES[type_]) for name, type_ in COLUMNS.items()}),
-    max_size=6,
-)
+
+def rows_of(columns: Mapping[str, str], values: int | None = None) -> st.SearchStrategy[list[Mapping[str, object]]]:
+    """Random rows. values: how many different ones a column has at most, beside NULL."""
+    return st.lists(
+        st.fixed_dictionaries(
+            {name: st.none() | st.sampled_from(VALUES[type_][:values]) for name, type_ in columns.items()}
+        ),
+        max_size=6,
+    )
 
 
 def written(value: object) -> object:
@@ -101,7 +106,7 @@ def written(value: object) -> object:
 
 def dataset(columns: Mapping[str, str] | None = None, **facts: Any) -> DatasetInput:
     known = COLUMNS if columns is None else columns
-    given = dict(uid="u", space="health", name="cohort", lab="lab", provider="clinic") | facts
+    given = {"uid": "u", "space": "health", "name": "cohort", "lab": "lab", "provider": "clinic"} | facts
     return DatasetInput(columns=tuple(ColumnInput(name, type_) for name, type_ in known.items()), **given)
 
 
