@@ -89,6 +89,7 @@ STATUS: Mapping[type[Exception], int] = {
     flow.TimedOut: 408,
     flow.TooLarge: 413,
     flow.Busy: 429,
+    flow.QueryUnknown: 404,
     flow.EngineFailed: 500,
     flow.StorageUnavailable: 503,
     flow.AuditUnavailable: 503,

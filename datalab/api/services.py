@@ -12,6 +12,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from datalab.api.auth import Authentication
+from datalab.flow.inquiry import Inquiry
 from datalab.flow.ports import ConsistentCatalogue
 from datalab.flow.run import Flow
 from datalab.oauth.clients import Clients
@@ -47,6 +48,7 @@ class Services:
     policies: Policies
     preview: Preview
     flow: Flow
+    inquiry: Inquiry
     ready: Callable[[], bool]
 
 

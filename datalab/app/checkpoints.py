@@ -201,7 +201,7 @@ def _sync_directory(path: Path) -> None:
 
 
 class Checkpointer:
-    """Writes a checkpoint every interval, one at once and one at the end. One thread; start it after the journal."""
+    """Writes a checkpoint every interval, and one when the journal has ended its chain. Start it after the journal."""
 
     def __init__(
         self, file: CheckpointFile, trail: Trail, journal: Journal, *, clock: Clock, interval_s: float = 60.0
@@ -215,10 +215,11 @@ class Checkpointer:
         self._thread = Thread(target=self._run, name="audit-checkpoints", daemon=True)
 
     def start(self) -> None:
+        self._journal.at_end(self.seal)
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends the thread. Call it before the journal's stop, and `seal` after it."""
+        """Ends the thread; call it before the journal's stop."""
         self._stop.set()
         self._thread.join()
 

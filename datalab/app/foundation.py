@@ -53,14 +53,20 @@ def open_foundation(
             engines.migrate()
         database = Database(engines.main)
         store = SqlStore(database)
-        with Journal(SqlAuditStore(engines.audit), keys.audit, clock=clock) as journal:
+        catalogue = Reader(database)
+
+        def provider_of(space: str, name: str) -> str | None:
+            dataset = catalogue.dataset(space, name)
+            return None if dataset is None else dataset.provider
+
+        with Journal(SqlAuditStore(engines.audit), keys.audit, clock=clock, provider_of=provider_of) as journal:
             yield Foundation(
                 settings=settings,
                 home=home,
                 keys=keys,
                 engines=engines,
                 database=database,
-                catalogue=Reader(database),
+                catalogue=catalogue,
                 store=store,
                 journal=journal,
                 registrar=Registrar(store, journal, clock),

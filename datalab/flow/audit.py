@@ -109,6 +109,7 @@ class Journal:
         self._clock = clock
         self._provider_of = provider_of
         self._stopped = False
+        self._at_end: list[Callable[[], object]] = []
         self._scribe = Scribe(
             store,
             key,
@@ -126,6 +127,16 @@ class Journal:
         """Writes what waits and ends the chain; what is still open is closed as lost."""
         self._stopped = True
         self._scribe.stop(timeout_s)
+        for last in self._at_end:
+            try:
+                last()
+            except Exception:
+                log.exception("What should follow the end of the audit chain failed")
+        self._at_end.clear()
+
+    def at_end(self, last: Callable[[], object]) -> None:
+        """Runs `last` once the chain has ended."""
+        self._at_end.append(last)
 
     def __enter__(self) -> Self:
         self.start()

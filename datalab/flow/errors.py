@@ -16,6 +16,7 @@
     |  +- TimedOut                engine.timeout
     |  +- TooLarge                engine.memory, engine.max_rows
     |  +- Busy                    engine.busy    queue full; .retry_after_s
+    |  +- QueryUnknown            audit.not_found   absent and somebody else's look the same
     +- Failure                    our fault; logged at error, the caller learns only the code
        +- EngineFailed            engine.failed
        +- StorageUnavailable      engine.storage
@@ -99,6 +100,11 @@ class Busy(Refusal):
     def __init__(self, code: str, sentence: str, *, retry_after_s: int, **detail: object) -> None:
         super().__init__(code, sentence, retry_after_s=retry_after_s, **detail)
         self.retry_after_s = retry_after_s
+
+
+class QueryUnknown(Refusal):
+    def __init__(self) -> None:
+        super().__init__("audit.not_found", "There is no such query, or you may not know of it.")
 
 
 class Failure(FlowError):
