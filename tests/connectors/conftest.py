@@ -110,6 +110,7 @@ def s3_place(s3_server: SeaweedFS, tmp_path: Path) -> Iterator[S3Place]:
     found = S3Place(s3_server, tmp_path)
     yield found
     found.connector.close()
+    found.admin.remove_bucket(found.bucket)  # this server takes what is in it along
 
 
 @pytest.fixture(params=["local", "s3"])

@@ -99,6 +99,8 @@ def _configure(directory: Path, certificates: Certificates) -> None:
         _identity("admin", ADMIN, ["Admin", "Read", "List", "Tagging", "Write"]),
         _identity("reader", READER, ["Read", "List"]),
     ]
+    # Each bucket takes volumes of its own, seven at once unless told otherwise; tests make many buckets.
+    (directory / "master.toml").write_text("[master.volume_growth]\ncopy_1 = 1\n")
     (directory / "s3.json").write_text(json.dumps({"identities": identities}))
 
 
@@ -122,8 +124,7 @@ def _start(weed: str, directory: Path, certificates: Certificates) -> tuple[Seaw
                 f"-s3.cert.file={directory}/cert.pem", f"-s3.key.file={directory}/key.pem",
                 f"-s3.config={directory}/s3.json", "-s3.iam=false",
                 f"-filer.localSocket={directory}/filer.sock", f"-s3.localSocket={directory}/s3.sock",
-                # Many buckets, little data: each bucket takes volumes of its own.
-                "-master.volumeSizeLimitMB=64", "-volume.max=500", "-volume.minFreeSpace=1MiB",
+                "-master.volumeSizeLimitMB=64", "-volume.max=5000", "-volume.minFreeSpace=1MiB",
                 "-volume.preStopSeconds=0", "-master.telemetry=false",
             ],
             stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=directory, start_new_session=True,
