@@ -119,7 +119,7 @@ class TokenSettings(Group):
 
 
 class StatementSettings(Group):
-    max_length: int = Field(default=100_000, ge=100, le=1_000_000, description="Longest SQL text, in characters.")
+    max_length: int = Field(default=50_000, ge=100, le=1_000_000, description="Longest SQL text, in characters.")
 
 
 class EngineSettings(Group):

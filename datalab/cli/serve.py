@@ -30,6 +30,6 @@ def serve(
     opened = open_home(home)
     serve_gateway(
         settings,
-        lambda public_url: open_gateway(settings, opened, public_url=public_url),
+        lambda public_url: open_gateway(opened, settings, public_url=public_url),
         ready=lambda public_url: print(f"datalab serves at {public_url}", flush=True),
     )
