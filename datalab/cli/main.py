@@ -29,6 +29,10 @@ VERBS = {
 }
 
 
+CLIENT_ERRORS = frozenset({"GatewayError", "Truncated", "ConnectError", "ConnectTimeout", "ReadTimeout"})
+"""What `datalab.client` raises; by name, because only two verbs need its imports."""
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs a verb and ends the process with its exit code: 0 done, 1 refused or failed, 2 wrongly called."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -82,7 +86,7 @@ def sentences_of(error: Exception) -> list[str]:
     if isinstance(sentence, str):
         listed = getattr(error, "detail", {}).get("problems", ())
         return [sentence, *(f"  {one['field']}: {one['problem']}" for one in listed)]
-    if type(error).__name__.endswith("Refused"):
+    if type(error).__name__.endswith("Refused") or type(error).__name__ in CLIENT_ERRORS:
         return [str(error)]
     raise error
 
