@@ -9,7 +9,18 @@ from importlib.metadata import version
 
 from fastapi import APIRouter, FastAPI, Response
 
-from datalab.api import ai_factories, audit, data_labs, data_spaces, datasets, oauth, participants, policies, storages
+from datalab.api import (
+    ai_factories,
+    audit,
+    data_labs,
+    data_spaces,
+    datasets,
+    oauth,
+    participants,
+    policies,
+    query,
+    storages,
+)
 from datalab.api.envelope import Envelope
 from datalab.api.intake import MAX_BODY_BYTES, Intake
 from datalab.api.problems import answer_in_problems
@@ -24,6 +35,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     storages.router,
     datasets.router,
     policies.router,
+    query.router,
     audit.router,
 )
 

@@ -102,7 +102,7 @@ class AnswerResponse(Response):
             "Content-Type": format_.value + charset,
             "Datalab-Query-Id": answer.query_id,
             "Datalab-Versions": ", ".join(f"{name}={number}" for name, number in sorted(answer.versions.items())),
-            "Vary": "Accept, Authorization",
+            "Vary": "Accept",
         }
         if answer.size_bytes is not None:
             headers["Content-Length"] = str(answer.size_bytes)
