@@ -14,21 +14,18 @@ from datalab.publish.footer import shown
 
 @dataclass(frozen=True, slots=True)
 class TableSchema:
-    """columns: (name, DuckDB type) in order; nullable: for each, whether it may be NULL."""
+    """columns: (name, DuckDB type) in order; nullable: for each, whether it may be NULL. arrow: Arrow IPC schema message."""
 
     columns: tuple[tuple[str, str], ...]
     nullable: tuple[bool, ...]
+    arrow: bytes
 
 
-def reference(schemas: Sequence[TableSchema], of_files: Sequence[int]) -> int:
-    """Which schema is the rule: the one most files have, the first of those.
-
-    of_files: each file's index into `schemas`, in order. Schemas that differ only in what may be NULL count as one.
-    """
-    same = [_first_equal(schemas, schema) for schema in schemas]
-    counts = Counter(same[index] for index in of_files)
+def reference(of_files: Sequence[TableSchema]) -> TableSchema:
+    """The schema that is the rule: the one most files have, the first of those; at least one file."""
+    counts = Counter(schema.columns for schema in of_files)
     most = max(counts.values())
-    return next(same[index] for index in of_files if counts[same[index]] == most)
+    return next(schema for schema in of_files if counts[schema.columns] == most)
 
 
 def difference(schema: TableSchema, rule: TableSchema) -> str | None:
@@ -61,7 +58,3 @@ def _order(mine: tuple[str, ...], theirs: tuple[str, ...]) -> str:
 
 def _cut(type_: str) -> str:
     return type_ if len(type_) <= 80 else type_[:77] + "..."
-
-
-def _first_equal(schemas: Sequence[TableSchema], schema: TableSchema) -> int:
-    return next(index for index, other in enumerate(schemas) if other.columns == schema.columns)

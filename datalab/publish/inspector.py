@@ -12,7 +12,7 @@ import resource
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, Any, Final
 
 # Nothing here may start a thread when imported, as duckdb and pyarrow do: Landlock binds one thread and its children.
 from datalab.flow import sandbox
@@ -21,9 +21,6 @@ from datalab.publish.footer import FooterRefused, FooterSchema, shown
 from datalab.publish.frames import read_frame, write_frame
 from datalab.publish.partitions import PartitionKey, segments
 from datalab.publish.source import connect, files_of, source_of
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 MAX_FILE_BYTES: Final = 64 << 20  # it writes footers, one at a time
 SCALARS: Final = frozenset({
@@ -35,13 +32,20 @@ SCALARS: Final = frozenset({
 
 
 class Engine:
-    """DuckDB's view of schemas. It sees files of our own making that hold a provider's footer and nothing else."""
+    """DuckDB's view of schemas. It sees files of our own making that hold a provider's footer and nothing else.
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._count = 0
+    path: a data file's path, whose partitions stand for all; keys: the partitions and their types.
+    """
+
+    def __init__(self, directory: Path, path: str, keys: Sequence[PartitionKey]) -> None:
         import duckdb
 
+        types = ", ".join(f"{quoted_name(key.name)}: {key.type}" for key in keys)
+        self._hive = f"hive_partitioning=true, hive_types={{{types}}}" if keys else "hive_partitioning=false"
+        self._place = "/".join(f"{key}={value}" for key, value in segments(path)) if keys else ""
+        self._partitions = tuple(key.name for key in keys)
+        self._directory = directory
+        self._count = 0
         self._error = duckdb.Error
         self._connection = duckdb.connect(":memory:")
         for statement in (
@@ -49,7 +53,6 @@ class Engine:
             "SET autoload_known_extensions=false",
             "SET allow_community_extensions=false",
             "SET enable_external_file_cache=false",
-            "SET enable_geoparquet_conversion=false",
             "SET threads=1",
             "SET memory_limit='256MB'",
             f"SET allowed_directories=[{quoted(str(directory))}]",
@@ -59,46 +62,50 @@ class Engine:
             self._connection.execute(statement)
 
     def describe(self, footer: bytes, schema: FooterSchema) -> TableSchema:
-        """Raises FooterRefused: DuckDB cannot read it, sees other columns than we do, or a type is not supported."""
-        columns, _arrow = self._columns(footer, "", ())
-        if tuple(name for name, _type in columns) != schema.names:
-            raise FooterRefused("publish.corrupt", "is corrupt: its footer holds two schemas")
-        return TableSchema(columns, schema.nullable)
+        """All columns, those of the partitions last, and the Arrow schema in which DuckDB would answer.
 
-    def table(
-        self, footer: bytes, path: str, keys: Sequence[PartitionKey]
-    ) -> tuple[tuple[tuple[str, str], ...], pa.Schema]:
-        """All columns, those of the partitions included, and the Arrow schema in which DuckDB would answer."""
-        directories = "/".join(f"{key}={value}" for key, value in segments(path))
-        return self._columns(footer, directories, keys)
-
-    def _columns(
-        self, footer: bytes, directories: str, keys: Sequence[PartitionKey]
-    ) -> tuple[tuple[tuple[str, str], ...], pa.Schema]:
+        Raises:
+            FooterRefused: DuckDB cannot read it, sees other columns than we do, or a type is not supported.
+        """
+        own = {name.casefold(): name for name in schema.names}
+        for key in self._partitions:
+            if key.casefold() in own:
+                raise FooterRefused(
+                    "publish.partition_column",
+                    f"lies in a partition named {shown(key)}, and has a column {shown(own[key.casefold()])}: "
+                    "rename one of them",
+                )
         self._count += 1  # a name of its own: DuckDB remembers files by name, size and second
-        place = self._directory / str(self._count) / directories
-        place.mkdir(parents=True)
-        file = place / "footer.parquet"
+        file = self._directory / str(self._count) / self._place / "footer.parquet"
+        file.parent.mkdir(parents=True)
         file.write_bytes(b"PAR1" + footer + len(footer).to_bytes(4, "little") + b"PAR1")
-        types = ", ".join(f"{quoted_name(key.name)}: {key.type}" for key in keys)
-        hive = f"hive_partitioning=true, hive_types={{{types}}}" if keys else "hive_partitioning=false"
         try:
             relation = self._connection.execute(
-                f"SELECT * FROM read_parquet([{quoted(str(file))}], {hive}, union_by_name=false, filename=false) LIMIT 0"
+                f"SELECT * FROM read_parquet([{quoted(str(file))}], {self._hive}, union_by_name=false, filename=false) "
+                "LIMIT 0"
             )
             described = [(str(name), type_) for name, type_, *_rest in relation.description]
-            arrow = relation.to_arrow_table().schema
+            check_types(described)
+            # A reader of single rows: a table would allocate room for a million rows of every column.
+            arrow = relation.to_arrow_reader(1).schema.serialize().to_pybytes()
         except (self._error, RuntimeError, ValueError):
             raise FooterRefused("publish.corrupt", "is corrupt: the engine cannot read its footer") from None
         finally:
             file.unlink()
-        for name, type_ in described:
-            unsupported = unsupported_type(type_)
-            if unsupported is not None:
-                raise FooterRefused(
-                    "publish.type", f"has column {shown(name)} of type {unsupported}, which is not supported"
-                )
-        return tuple((name, str(type_)) for name, type_ in described), arrow
+        if tuple(name for name, _type in described) != (*schema.names, *self._partitions):
+            raise FooterRefused("publish.corrupt", "is corrupt: its footer holds two schemas")
+        columns = tuple((name, str(type_)) for name, type_ in described)
+        return TableSchema(columns, schema.nullable + (True,) * len(self._partitions), arrow)
+
+
+def check_types(columns: Sequence[tuple[str, Any]]) -> None:
+    """Raises FooterRefused: a column has a type that we do not serve."""
+    for name, type_ in columns:
+        unsupported = unsupported_type(type_)
+        if unsupported is not None:
+            raise FooterRefused(
+                "publish.type", f"has column {shown(name)} of type {unsupported}, which is not supported"
+            )
 
 
 def unsupported_type(type_: Any) -> str | None:
@@ -133,25 +140,24 @@ def run(request: Mapping[str, Any], output: IO[bytes]) -> None:
     """Inspects and writes frames: `{"done": n}` as it goes, `{"at": n}` before each file when careful, then a result."""
     source = source_of(request["source"])
     confine(request, source.directories, source.ports)
+    sys.modules["numpy"] = None  # type: ignore[assignment]  # documented: hides it; pyarrow spends half its start on it
     from datalab.publish.examine import FileFacts
     from datalab.publish.survey import Survey
 
     files = files_of(request["files"])
+    keys = [PartitionKey(name, type_) for name, type_ in request["partitions"]]
+    engine = Engine(Path(request["directory"]), files[0].path, keys)
     sandbox.limit(memory_bytes=int(request["memory_bytes"]), file_bytes=MAX_FILE_BYTES)
     with connect(source) as connector:
-        survey = Survey(files, connector, Engine(Path(request["directory"])))
+        survey = Survey(files, connector, engine.describe)
         if request["careful"]:
             for index, file in enumerate(files):
                 write_frame(output, {"at": index})
-                found = survey.examine_one(file)
+                found = survey.examine(file)
                 if not isinstance(found, FileFacts):
                     write_frame(output, {"result": {"problems": [found], "total": 1}})
                     return
-        facts, problems, total = survey.examine(
-            int(request["threads"]), lambda done: write_frame(output, {"done": done})
-        )
-        complete = [one for one in facts if one is not None]
-        result = {"problems": problems, "total": total} if problems else survey.conclude(complete)
+        result = survey.run(int(request["threads"]), lambda done: write_frame(output, {"done": done}))
     write_frame(output, {"result": result})
 
 

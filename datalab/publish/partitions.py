@@ -46,7 +46,7 @@ def segments(path: str) -> tuple[tuple[str, str], ...]:
 
 
 def detect(paths: Sequence[str]) -> tuple[PartitionKey, ...]:
-    """The partition keys that all paths share, in the order of the first path; empty: there are none.
+    """The partition keys that all paths share, sorted by name, as DuckDB orders their columns; empty: there are none.
 
     Raises:
         PartitionsRefused: files do not agree on their keys, or a key repeats.
@@ -62,7 +62,7 @@ def detect(paths: Sequence[str]) -> tuple[PartitionKey, ...]:
         for key, value in found:
             values[key].add(value)
     _check_names(paths[0], names)
-    return tuple(PartitionKey(name, type_of(values[name])) for name in names)
+    return tuple(PartitionKey(name, type_of(values[name])) for name in sorted(names))
 
 
 def type_of(values: Iterable[str]) -> str:

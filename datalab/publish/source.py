@@ -36,6 +36,10 @@ class LocalSource:
         return ()
 
     @property
+    def remote(self) -> bool:
+        return False
+
+    @property
     def fixed_path(self) -> str:
         """The part of the engine's paths that precedes the files' own."""
         return self.root
