@@ -33,6 +33,7 @@ OPERATOR = Participant(
     kind=ParticipantKind.PUBLIC,
     status=ParticipantStatus.VERIFIED,
 )
+FIRST_CLIENT = "First administrator"
 FIRST_ROLES = (Role.MEMBER, Role.PARTICIPANT_ADMIN, Role.AUDITOR, Role.GATEWAY_OPERATOR)
 
 
@@ -68,7 +69,7 @@ def _furnish(home: Home, settings: Settings, operator: Participant, clock: Clock
         if base.catalogue.participant(operator.id) is None:
             Participants(base.registrar, base.catalogue).create(machine, operator)
         return Clients(clients, base.catalogue, base.journal, clock).create(
-            machine, operator.id, name="First administrator", roles=FIRST_ROLES, scopes=tuple(Scope)
+            machine, operator.id, name=FIRST_CLIENT, roles=FIRST_ROLES, scopes=tuple(Scope)
         )
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from datalab.app.apply.kinds import Kind
+from datalab.app.apply.secrets import replace_private
 
 FILE = "applied.json"
 _FORMAT = 1
@@ -25,11 +26,15 @@ Key = tuple[Kind, str]
 
 
 class InventoryBusy(Exception):
-    """Another apply is running on this home."""
+    def __init__(self) -> None:
+        super().__init__("Another apply is running on this home.")
 
 
 class InventoryUnreadable(Exception):
-    """The file is not one of ours."""
+    def __init__(self) -> None:
+        super().__init__(
+            f"{FILE} in the home is not what apply wrote there: move it away; nothing will be pruned then."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +64,7 @@ class Inventory:
             for source, known in sorted(self.things.items())
             if known
         }
-        beside = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}")
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump({"format": _FORMAT, "sources": sources}, file, ensure_ascii=False)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(self.path)
+        replace_private(self.path, json.dumps({"format": _FORMAT, "sources": sources}, ensure_ascii=False))
 
 
 @contextmanager
