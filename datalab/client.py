@@ -151,8 +151,17 @@ class Client:
         with self.answer(media_type, sql, params, **options) as answer:
             yield from _pieces(answer)
 
+    def explain(self, sql: str, params: Params | None = None, **options: Any) -> dict[str, Any]:
+        """What the same call of `query` would be allowed to see, and why; nothing is run. Raises GatewayError."""
+        with self.answer("application/json", sql, params, path="/api/v1/explain", **options) as answer:
+            answer.read()
+            document: dict[str, Any] = answer.json()
+        return document
+
     @contextmanager
-    def answer(self, media_type: str, sql: str, params: Params | None, **options: Any) -> Iterator[httpx2.Response]:
+    def answer(
+        self, media_type: str, sql: str, params: Params | None, *, path: str = "/api/v1/query", **options: Any
+    ) -> Iterator[httpx2.Response]:
         """The open answer of the gateway, not yet read."""
         body = {"sql": sql, **{name: value for name, value in options.items() if value is not None}}
         if params is not None:
@@ -160,7 +169,7 @@ class Client:
         renew = False
         while True:
             headers = {"Authorization": f"Bearer {self.token(renew=renew).text}", "Accept": media_type}
-            with self._http.stream("POST", f"{self._url}/api/v1/query", json=body, headers=headers) as answer:
+            with self._http.stream("POST", f"{self._url}{path}", json=body, headers=headers) as answer:
                 if answer.status_code == httpx2.codes.UNAUTHORIZED and not renew:
                     renew = True  # revoked, or the gateway has new keys: one more try with a new token
                     continue

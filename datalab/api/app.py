@@ -15,6 +15,7 @@ from datalab.api import (
     data_labs,
     data_spaces,
     datasets,
+    explain,
     oauth,
     participants,
     policies,
@@ -36,6 +37,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     datasets.router,
     policies.router,
     query.router,
+    explain.router,
     audit.router,
 )
 
