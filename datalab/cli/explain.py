@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -29,7 +28,7 @@ def explain(
 
     Example: datalab explain health.cohort --url http://127.0.0.1:8080 --client-id acme_0123456789ab
     """
-    text = sql if Path(sql).name != sql or " " in sql.strip() else f"SELECT * FROM {sql}"
+    text = sql if " " in sql.strip() else f"SELECT * FROM {sql}"
     with open_client(url, client_id, credentials, as_) as client:
         answer = client.explain(text)
     if as_json:
