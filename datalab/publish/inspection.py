@@ -18,7 +18,7 @@ from catalog.entities import Column, FileEntry
 from connectors.contract import FileIdentity
 from datalab.publish.agreement import TableSchema, difference, reference
 from datalab.publish.answer import Answer, judge
-from datalab.publish.errors import FileProblem, FilesRefused, InspectionFailed
+from datalab.publish.errors import FileProblem, FilesRefused, InspectionFailed, LocationRefused
 from datalab.publish.partitions import PartitionKey, PartitionsRefused, detect, segments
 from datalab.publish.process import Died, Inspector, Limits, Task
 from datalab.publish.source import Source
@@ -56,6 +56,7 @@ def inspect(
 
     Raises:
         FilesRefused: files that cannot be served, or that do not make one table.
+        LocationRefused: the storage lies where partitions cannot be told apart.
         InspectionFailed: it took too long, or a process failed without a file at fault.
     """
     keys = _partitions(source, files)
@@ -93,7 +94,7 @@ def _partitions(source: Source, files: Sequence[FileIdentity]) -> tuple[Partitio
     if keys and segments(f"{source.fixed_path}/"):
         # The engine cuts the whole path, and would see these as columns too.
         sentence = "The storage itself lies in a `key=value` directory; files with partitions cannot be read there."
-        raise FilesRefused([FileProblem(path=files[0].path, code="publish.partitions", sentence=sentence)])
+        raise LocationRefused("publish.partitions", sentence)
     return keys
 
 

@@ -138,7 +138,8 @@ def confine(request: Mapping[str, Any], directories: Sequence[str], ports: Seque
 
 def run(request: Mapping[str, Any], output: IO[bytes]) -> None:
     """Inspects and writes frames: `{"done": n}` as it goes, `{"at": n}` before each file when careful, then a result."""
-    source = source_of(request["source"])
+    directory = Path(request["directory"])
+    source = source_of(request["source"], directory)
     confine(request, source.directories, source.ports)
     sys.modules["numpy"] = None  # type: ignore[assignment]  # documented: hides it; pyarrow spends half its start on it
     from datalab.publish.examine import FileFacts
@@ -146,7 +147,7 @@ def run(request: Mapping[str, Any], output: IO[bytes]) -> None:
 
     files = files_of(request["files"])
     keys = [PartitionKey(name, type_) for name, type_ in request["partitions"]]
-    engine = Engine(Path(request["directory"]), files[0].path, keys)
+    engine = Engine(directory, files[0].path, keys)
     sandbox.limit(memory_bytes=int(request["memory_bytes"]), file_bytes=MAX_FILE_BYTES)
     with connect(source) as connector:
         survey = Survey(files, connector, engine.describe)

@@ -7,12 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from connectors.local import LocalConnector
+from catalog.entities import Storage, StorageKind
+from connectors.addresses import AddressRules
+from connectors.registry import StorageRules
 from datalab.publish.inspection import Inspected, inspect
 from datalab.publish.process import Limits
-from datalab.publish.source import LocalSource
+from datalab.publish.source import Source, connect
 
 Inspect = Callable[..., Inspected]
+
+
+def local_source(root: Path, home: Path) -> Source:
+    rules = StorageRules(addresses=AddressRules(), local_roots=(root,), home=home, ca_directory=home)
+    return Source(storage=Storage(id="lake", participant="p", kind=StorageKind.LOCAL, root=str(root)), rules=rules)
 
 
 @pytest.fixture
@@ -35,8 +42,9 @@ def inspect_lake(lake: Path, home: Path) -> Inspect:
     """Lists and inspects a location of the lake, as publishing does."""
 
     def run(location: str = "", **limits: object) -> Inspected:
-        source = LocalSource(root=str(lake), roots=(str(lake),), home=str(home))
-        connector = LocalConnector(str(lake), roots=[lake], home=home)
-        return inspect(source, list(connector.list(location)), Limits(**limits))  # type: ignore[arg-type]  # test values
+        source = local_source(lake, home)
+        with connect(source) as connector:
+            files = list(connector.list(location))
+        return inspect(source, files, Limits(**limits))  # type: ignore[arg-type]  # test values
 
     return run
