@@ -14,9 +14,8 @@ from sqlalchemy import Engine
 from datalab.app.home import Home
 from datalab.app.settings import Settings
 from datalab.db.audit import open_audit_engine
-from datalab.db.audit_tables import create_audit
 from datalab.db.database import open_engine
-from datalab.db.migrations import migrate
+from datalab.db.migrations import migrate, migrate_audit
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +26,7 @@ class Engines:
     def migrate(self) -> None:
         """Brings both to the form that this version needs."""
         migrate(self.main)
-        with self.audit.begin() as connection:
-            create_audit(connection)
+        migrate_audit(self.audit)
 
 
 def database_url(home: Home, settings: Settings) -> str:
