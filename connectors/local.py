@@ -32,6 +32,8 @@ from connectors.paths import checked_location, checked_path, shown
 
 _SEEN_PER_FILE: Final = 10  # entries looked at, per data file allowed: a directory of other things is bounded too
 
+_SEEN_AT_CHECK: Final = 10_000
+
 _LEAST: Final = (
     "The account that runs the gateway needs to read this directory: r-x on each directory, r-- on each file. It should "
     "not be able to write there; a read-only mount is best."
@@ -103,11 +105,14 @@ class LocalConnector:
         if os.access(self._real, os.W_OK, effective_ids=True):
             advice = ("The gateway can write in this directory. Give it read rights only.",)
         try:
-            first = next(self.list(""))
-        except NothingFound:
+            with self._beneath() as beneath:
+                first = next(_walk(beneath, "", DATA_SUFFIX, _SEEN_AT_CHECK), None)
+        except (TooMany, PathRefused):  # a data file has an unusable name: listing works, and says so when it is used
             return Rights(listing=True, reading=None, advice=advice, least=_LEAST)
         except StorageError as error:
             return Rights(listing=False, reading=None, problems=(error.sentence,), advice=advice, least=_LEAST)
+        if first is None:
+            return Rights(listing=True, reading=None, advice=advice, least=_LEAST)
         try:
             self.open(first.path).close()
         except StorageError as error:

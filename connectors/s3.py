@@ -51,6 +51,7 @@ _HEAD_BYTES: Final = 64_000
 _HEAD_S: Final = 30.0
 _LIST_S: Final = 180.0  # the pages of one listing together
 _SEEN_PER_FILE: Final = 10  # keys looked at, per data file allowed
+_SEEN_AT_CHECK: Final = 10_000
 _PARALLEL: Final = 12
 _HEADS_AT_MOST: Final = 24  # more files than this are looked for in a listing first
 _PAGES_PER_PAGE: Final = 4  # pages read in that search, per page that the files themselves would fill
@@ -155,7 +156,7 @@ class S3Connector:
         """See `Connector.check`. Whether the keys can write is not tried: it would mean writing."""
         least = _least_policy(self._bucket, self._prefix)
         try:
-            first = next(self._data_files("", DATA_SUFFIX, PAGE), None)
+            first = next(self._data_files("", DATA_SUFFIX, _SEEN_AT_CHECK), None)
         except (TooMany, PathRefused):
             return Rights(listing=True, reading=None, least=least)
         except StorageError as error:

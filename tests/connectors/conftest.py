@@ -21,10 +21,7 @@ from connectors.contract import Connector
 from connectors.credentials import Credentials
 from connectors.local import LocalConnector
 from connectors.s3 import S3Connector
-from tests.servers.fixtures import s3_server
 from tests.servers.seaweedfs import READER, Identity, SeaweedFS
-
-__all__ = ["s3_server"]
 
 LOOPBACK = AddressRules(schemes=frozenset({"http", "https"}), networks=(ipaddress.ip_network("127.0.0.0/8"),))
 """What a test's own servers need."""

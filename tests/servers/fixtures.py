@@ -1,4 +1,4 @@
-"""Session fixtures of the real servers: `from tests.servers.fixtures import s3_server` in a conftest.
+"""Session fixtures of the real servers, which `tests/conftest.py` gives to every test.
 
 A server that is not installed skips the test with the reason, or fails it where DATALAB_TESTS_NO_SKIP=1.
 """
