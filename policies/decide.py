@@ -114,13 +114,13 @@ def _refusals(action: Action, views: tuple[_View, ...], dataset: DatasetInput) -
         for policy in view.ruling.forbids
     ]
     if action is Action.DISCOVER:
-        if not any(view.live for view in views):
+        if not reasons and not any(view.live for view in views):
             reasons.append(Reason(Slug.NO_PERMIT, "no policy permits the caller to know of this dataset"))
             reasons += [reason for view in views for reason in view.ruling.void]
         return tuple(reasons)
     for view in views:
-        if view.live:
-            continue
+        if view.live or view.ruling.forbids:
+            continue  # a forbid hides from us which permits match
         if view.ruling.level is Level.DATASET:
             reasons.append(Reason(Slug.PROVIDER_PERMITS_NOTHING, f"no policy of the provider permits {action}"))
             reasons += view.ruling.void

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -33,13 +33,6 @@ from tests.policies.world import (
 )
 
 SCOPES = ("dataset:health/cohort", "space:health", "federation", "lab:lab")
-
-
-@pytest.fixture(scope="module")
-def connection() -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect() as opened:
-        opened.execute("SET TimeZone = 'America/New_York'")  # results must not depend on it
-        yield opened
 
 
 DENSE = {"id": "INTEGER", "name": "VARCHAR", "day": "DATE"}
