@@ -63,9 +63,15 @@ def _remembered(sql: str, limits: Limits) -> Statement:
 def _parse(sql: str, limits: Limits) -> Statement:
     tokens: list[Token] = tokenize(sql, limits)
     tokens = require_one_select(tokens)
-    found = survey(parse_tree(tokens, sql))
-    functions = called_names(tokens, aliases=found.aliases) | found.functions
     catalogue = load()
+    called = called_names(tokens)
+    try:
+        found = survey(parse_tree(tokens, sql))
+    except StatementRefused:
+        for name in sorted(called & catalogue.refused.keys() - catalogue.expressions - catalogue.relations):
+            catalogue.refuse(name, relation=False)  # the better reason
+        raise
+    functions = (called - found.aliases) | found.functions
     for name in sorted(functions - catalogue.expressions - catalogue.relations):
         catalogue.refuse(name, relation=False)
     return Statement(

@@ -6,7 +6,6 @@ it: what is neither an alias nor part of the grammar counts as a call.
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from itertools import pairwise
 
 from sqlglot.tokens import TokenType
@@ -66,10 +65,9 @@ def require_one_select(tokens: list[Token]) -> list[Token]:
     return tokens
 
 
-def called_names(tokens: list[Token], *, aliases: Collection[str]) -> frozenset[str]:
-    """The folded names that stand before an opening bracket and are no words of the grammar.
-
-    aliases: folded names that the statement itself gives to tables with a list of columns, as in `t(a, b)`.
+def called_names(tokens: list[Token]) -> frozenset[str]:
+    """The folded names that stand before an opening bracket and are no words of the grammar. A table alias with a list
+    of columns, `t(a, b)`, is among them: only the tree tells it from a call.
     """
     names: set[str] = set()
     for token, following in pairwise(tokens):
@@ -82,4 +80,4 @@ def called_names(tokens: list[Token], *, aliases: Collection[str]) -> frozenset[
             if fold(text) in _GRAMMAR:
                 continue
         names.add(fold(text))
-    return frozenset(names.difference(aliases))
+    return frozenset(names)

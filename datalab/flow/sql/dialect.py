@@ -19,7 +19,7 @@ from sqlglot.tokens import Token, TokenType
 
 from datalab.flow.errors import StatementRefused
 
-__all__ = ["Limits", "Token", "Tree", "parse_tree", "tokenize"]
+__all__ = ["WRITTEN", "Limits", "Token", "Tree", "parse_tree", "tokenize"]
 
 Tree: TypeAlias = exp.Expr
 
@@ -49,6 +49,10 @@ class Limits:
     max_nesting: int = 32
 
 
+WRITTEN = "written"
+"""Where the tree keeps the name of a call as it was written: `node.meta[WRITTEN]`."""
+
+
 class _Parser(DuckDBParser):
     """sqlglot's parser for DuckDB, with a bound where it would do more work than the text is long."""
 
@@ -65,6 +69,7 @@ class _Parser(DuckDBParser):
 class _Dialect(DuckDB):
     # Another offset makes the parser infer types at each index, in quadratic time; we never write SQL from the tree.
     INDEX_OFFSET = 0
+    ORIGINAL_NAME_META_KEY = WRITTEN
     Parser = _Parser
 
 

@@ -14,8 +14,10 @@ from datalab.flow.errors import StatementRefused
 from datalab.flow.functions import fold
 
 _ID = re.compile(r"[a-z][a-z0-9_]{0,62}")
-# Schemas and catalogues of the engine itself; no data space may carry such a name.
-ENGINE_SCHEMAS = frozenset({"information_schema", "main", "memory", "pg_catalog", "recurring", "system", "temp"})
+# Schemas and catalogues of the engine and of its worker; `recurring.x` is the table of a recursive USING KEY.
+ENGINE_SCHEMAS = frozenset(
+    {"datalab_local", "information_schema", "main", "memory", "pg_catalog", "recurring", "system", "temp"}
+)
 # A common table expression may only have a name that can mean nothing else to the engine: no path, no view of its own.
 _PLAIN = re.compile(r"[\w -]{1,128}")
 _ENGINE_VIEWS = re.compile(r"duckdb_|pragma_|sqlite_|pg_|information_schema")

@@ -14,7 +14,7 @@ from sqlglot import exp
 
 from datalab.flow.errors import StatementRefused
 from datalab.flow.functions import fold, load
-from datalab.flow.sql.dialect import Tree
+from datalab.flow.sql.dialect import WRITTEN, Tree
 from datalab.flow.sql.names import VALUE_FUNCTIONS, DatasetName, dataset, refuse_unqualified, require_plain
 from datalab.flow.sql.types import require_name
 
@@ -231,8 +231,8 @@ def _name_table(node: exp.Table, scope: _Scope, found: Survey) -> None:
     if isinstance(this, exp.Func):
         if any(parts):
             raise StatementRefused("statement.function", "Functions in FROM are called by their plain name.")
-        if isinstance(this, exp.Anonymous):
-            load().require(this.name, relation=True)
+        written = this.name if isinstance(this, exp.Anonymous) else this.meta.get(WRITTEN, this.sql_name())
+        load().require(written, relation=True)
         return
     if not isinstance(this, exp.Identifier) or not all(
         part is None or isinstance(part, exp.Identifier) for part in parts
