@@ -17,16 +17,16 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 import httpx2
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
+from joserfc.util import base64_to_int
 
 logger = logging.getLogger(__name__)
 
 MAX_DOCUMENT_BYTES = 256 * 1024
 MAX_KEYS = 50
 MAX_KEY_ID_LENGTH = 256
-MIN_RSA_BITS = 2048
+RSA_BITS = range(2048, 8193)  # below is weak, above is work for whoever verifies
 CURVES: Mapping[str, frozenset[str]] = {
     "EC": frozenset({"P-256", "P-384", "P-521"}),
     "OKP": frozenset({"Ed25519"}),
@@ -95,14 +95,16 @@ def _import_key(member: object) -> Key | None:
 def _typed_key(public: dict[str, str | list[str]]) -> Key | None:
     kind = public.get("kty")
     if kind == "RSA":
-        rsa = RSAKey.import_key(public)
-        native = rsa.public_key
-        return rsa if isinstance(native, RSAPublicKey) and native.key_size >= MIN_RSA_BITS else None
+        return RSAKey.import_key(public) if _modulus_bits(public) in RSA_BITS else None
     if not isinstance(kind, str) or public.get("crv") not in CURVES.get(kind, frozenset()):
         return None
     key: ECKey | OKPKey = ECKey.import_key(public) if kind == "EC" else OKPKey.import_key(public)
     _ = key.public_key  # parses the point, which may not lie on the curve
     return key
+
+
+def _modulus_bits(public: Mapping[str, object]) -> int:
+    return base64_to_int(str(public["n"])).bit_length()
 
 
 class StaticKeys:
