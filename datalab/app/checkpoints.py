@@ -200,8 +200,17 @@ def _sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
+def seal_at_end(journal: Journal, file: CheckpointFile, trail: Trail, clock: Clock) -> None:
+    """Has every process leave a checkpoint that pins the end of its chain, however short it lived."""
+    journal.at_end(lambda: file.append(trail, microseconds(clock)))
+
+
+def microseconds(clock: Clock) -> int:
+    return round(clock().timestamp() * 1_000_000)
+
+
 class Checkpointer:
-    """Writes a checkpoint every interval, and one when the journal has ended its chain. Start it after the journal."""
+    """Writes a checkpoint every interval. Start it after the journal."""
 
     def __init__(
         self, file: CheckpointFile, trail: Trail, journal: Journal, *, clock: Clock, interval_s: float = 60.0
@@ -215,7 +224,6 @@ class Checkpointer:
         self._thread = Thread(target=self._run, name="audit-checkpoints", daemon=True)
 
     def start(self) -> None:
-        self._journal.at_end(self.seal)
         self._thread.start()
 
     def stop(self) -> None:
@@ -225,19 +233,12 @@ class Checkpointer:
 
     def write(self) -> Checkpoint | None:
         """One checkpoint, now, recorded in the trail. Raises OSError, AuditUnavailable or what the trail raises."""
-        now = self._now_us()
+        now = microseconds(self._clock)
         checkpoint = self._file.append(self._trail, now, fresh_us=round(self._interval_s * 500_000))
         if checkpoint is not None:
             detail = {"file": checkpoint.file, "number": checkpoint.number, "sha256": checkpoint.sha256}
             self._journal.record(Kind.CHECKPOINT, GATEWAY, detail)
         return checkpoint
-
-    def seal(self) -> Checkpoint | None:
-        """The last checkpoint of a process, after its journal has stopped: it pins the chain's closing record."""
-        return self._file.append(self._trail, self._now_us())
-
-    def _now_us(self) -> int:
-        return round(self._clock().timestamp() * 1_000_000)
 
     def _run(self) -> None:
         while not self._stop.wait(self._interval_s):

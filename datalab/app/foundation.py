@@ -10,10 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from datalab.app.checkpoints import CheckpointFile, seal_at_end
 from datalab.app.databases import Engines, open_engines
 from datalab.app.home import Home, Keys, read_keys
 from datalab.app.settings import Settings
 from datalab.db.audit import SqlAuditStore
+from datalab.db.audit_reads import SqlTrail
 from datalab.db.database import Database
 from datalab.db.reader import Reader
 from datalab.db.registry import SqlStore
@@ -34,6 +36,7 @@ class Foundation:
     catalogue: Reader
     store: SqlStore
     journal: Journal
+    checkpoints: CheckpointFile
     registrar: Registrar
     clock: Clock
 
@@ -60,6 +63,8 @@ def open_foundation(
             return None if dataset is None else dataset.provider
 
         with Journal(SqlAuditStore(engines.audit), keys.audit, clock=clock, provider_of=provider_of) as journal:
+            checkpoints = CheckpointFile(settings.audit.checkpoint_file or home.checkpoints, keys.checkpoint)
+            seal_at_end(journal, checkpoints, SqlTrail(engines.audit), clock)
             yield Foundation(
                 settings=settings,
                 home=home,
@@ -69,6 +74,7 @@ def open_foundation(
                 catalogue=catalogue,
                 store=store,
                 journal=journal,
+                checkpoints=checkpoints,
                 registrar=Registrar(store, journal, clock),
                 clock=clock,
             )

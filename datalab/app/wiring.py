@@ -19,7 +19,7 @@ from catalog.entities import Storage
 from connectors.contract import Connector
 from datalab.api.app import create_api
 from datalab.api.services import Services
-from datalab.app.checkpoints import Checkpointer, CheckpointFile
+from datalab.app.checkpoints import Checkpointer
 from datalab.app.foundation import Foundation, now, open_foundation
 from datalab.app.home import Home
 from datalab.app.identity import Identity, build_identity
@@ -158,9 +158,8 @@ def _changed(source: Source) -> None:
 @contextmanager
 def _checkpoints(base: Foundation) -> Iterator[None]:
     """Signed heads of the trail, as long as the block runs."""
-    path = base.settings.audit.checkpoint_file or base.home.checkpoints
     checkpointer = Checkpointer(
-        CheckpointFile(path, base.keys.checkpoint),
+        base.checkpoints,
         SqlTrail(base.engines.audit),
         base.journal,
         clock=base.clock,

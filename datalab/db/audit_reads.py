@@ -19,6 +19,7 @@ from sqlalchemy import (
     and_,
     exists,
     false,
+    inspect,
     literal,
     or_,
     select,
@@ -171,6 +172,11 @@ def reading(engine: Engine) -> Iterator[Connection]:
             yield connection
         finally:
             connection.rollback()
+
+
+def has_trail(engine: Engine) -> bool:
+    """Whether the database holds a trail's tables. Raises the engine's errors if it cannot be read."""
+    return inspect(engine).has_table(RecordRow.__tablename__)
 
 
 @contextmanager
