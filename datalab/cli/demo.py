@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from datalab.app.demo import DemoHome, commands, prepare
 from datalab.app.serve import serve
 from datalab.app.settings import read_settings
 from datalab.app.wiring import open_gateway
-from datalab.cli.apply import ending_with_problems, line_of
+from datalab.cli.apply import ending_with_problems
 from datalab.cli.home import HomeOption
 
 app = typer.Typer(add_completion=False)
@@ -32,8 +33,12 @@ def demo(
     if port == 0 and not serving:
         raise typer.BadParameter("a free port can only be taken by a server: name one, or serve", param_hint="--port")
     settings = read_settings({"DATALAB_SERVER_PORT": str(port)})
+    made: Counter[str] = Counter()
+    print(f"Preparing {home.absolute()} ...", flush=True)
     with ending_with_problems():
-        prepared = prepare(home, settings, lambda change: print(line_of(change), flush=True))
+        prepared = prepare(home, settings, lambda change: made.update([f"{change.verb} {change.kind}"]))
+    for step, count in made.items():
+        print(f"  {step}: {count}")
     if not serving:
         print(f"The demo is ready in {prepared.home.path}; serve it with: datalab demo --home {home} --port {port}")
         return

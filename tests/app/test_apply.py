@@ -195,6 +195,15 @@ def test_what_differs_is_changed_and_named(full: Applying) -> None:
     assert policy.document["actions"] == ["export"]
 
 
+def test_the_order_of_a_lab_s_factories_and_spaces_says_nothing(full: Applying) -> None:
+    full.defaults = (AI_FACTORIES,)
+    full.write("b/space.yml", SPACE.replace("home: lumi", "home: lumi\n    partners: [piast, bsc, france]"))
+    full.run()
+    assert full.run() == []
+    full.write("b/space.yml", SPACE.replace("home: lumi", "home: lumi\n    partners: [france, piast]"))
+    assert full.run() == ["update data_lab north (partners)"]
+
+
 def test_a_status_that_is_not_named_stays_as_it_is(full: Applying) -> None:
     full.run()
     full.write("a/participants.yaml", PARTICIPANTS.replace("    status: verified\n", ""))

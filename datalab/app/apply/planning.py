@@ -180,7 +180,7 @@ class _Comparison:
             return tuple(_changed_keys(entry.document, before.document))
         after = desired(entry, before)
         names = [name for name in type(after).__dataclass_fields__ if name not in _SET_BY_STORE]
-        fields = [name for name in names if getattr(after, name) != getattr(before, name)]
+        fields = [name for name in names if _value(after, name) != _value(before, name)]
         if isinstance(after, Dataset) and after.status is DatasetStatus.PUBLISHED and "status" in fields:
             fields.remove("status")  # its own step, after the policies
         if entry.kind is Kind.STORAGE and self._has_new_credentials(entry, before.uid):
@@ -209,6 +209,12 @@ class _Comparison:
             self.found.append(entry.found("location", refused.sentence))
             return False
         return differs or not isinstance(before, Dataset) or before.status is not DatasetStatus.PUBLISHED
+
+
+def _value(entity: Resource, name: str) -> object:
+    """A lab's partners and spaces have no order."""
+    value = getattr(entity, name)
+    return frozenset(value) if name in {"partners", "spaces"} else value
 
 
 def _changed_keys(document: Mapping[str, Any], stored: Mapping[str, Any]) -> Iterator[str]:
