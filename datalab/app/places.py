@@ -18,6 +18,7 @@ from datalab.app.home import Home, Keys
 from datalab.app.settings import StorageSettings
 from datalab.db.database import Database
 from datalab.db.sealed import sealed_credentials
+from datalab.publish.source import Source
 
 SEALING_KEY = "home"
 """The id of the home's key in what it seals."""
@@ -72,3 +73,7 @@ class Places:
         """
         opened = self.credentials(storage) if credentials is None else Credentials.parse(credentials)
         return connect(storage, opened, self.rules)
+
+    def source(self, storage: Storage) -> Source:
+        """All that an inspector process needs to reach it. Raises SealBroken."""
+        return Source(storage=storage, credentials=self.credentials(storage), rules=self.rules)
