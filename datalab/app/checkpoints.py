@@ -68,7 +68,7 @@ class CheckpointFile:
         """
         with self._locked() as descriptor:
             end, written_us = self._end(descriptor)
-            if written_us > at_us - fresh_us:
+            if 0 <= at_us - written_us < fresh_us:
                 return None
             states = {state.chain: state for state in trail.heads() if state.head.seq > 0}
             moved = {chain for chain, state in states.items() if end.heads.get(chain) != state.head}
