@@ -16,7 +16,7 @@ NOW = 1_793_534_400  # 2026-11-01 12:00 UTC, where the tests' clock stands
 ISSUER = "https://issuer.example"
 AUDIENCE = "https://gateway.example"
 
-GOOD: Mapping[str, Any] = {
+GOOD: dict[str, Any] = {
     "iss": ISSUER,
     "aud": AUDIENCE,
     "sub": "someone",
@@ -36,7 +36,7 @@ def segment(value: object) -> str:
     return b64(value if isinstance(value, bytes) else json.dumps(value).encode())
 
 
-def signed(key: Key, header: Mapping[str, Any] | None = None, **claims: Any) -> str:
+def signed(key: Key, header: Mapping[str, Any] | None = None, /, **claims: Any) -> str:
     """A genuine signature over any header and the good claims changed by `claims`; None takes a claim out."""
     payload = {name: value for name, value in {**GOOD, **claims}.items() if value is not None}
     return signed_bytes(key, json.dumps(payload).encode(), header)
