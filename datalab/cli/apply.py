@@ -84,7 +84,7 @@ class _Session:
             names = ", ".join(change.key for change in plan.new_clients)
             raise SecretsRefused(f"There are new clients ({names}): name a file for their secrets with --secrets.")
         keep = SecretsFile(secrets).keep if secrets is not None else _no_client
-        Runner(self._workshop, self._workshop.publish_version, self._principal, self._inventory, keep).run(plan, told)
+        Runner(self._workshop, self._workshop.versions.publish, self._principal, self._inventory, keep).run(plan, told)
 
 
 def _no_client(_key: str, _issued: object) -> None:

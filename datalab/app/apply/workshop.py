@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from datalab.app.foundation import Foundation
 from datalab.app.places import Places, sealer, storage_rules
 from datalab.db.oauth import OAuthStore
+from datalab.db.publishing import SqlVersions
 from datalab.flow.ports import Catalogue
 from datalab.oauth.clients import Clients
+from datalab.publish.process import Limits
+from datalab.publish.versions import Versions
 from datalab.registry.admissions import Admissions
 from datalab.registry.datasets import Datasets
 from datalab.registry.factories import AiFactories
@@ -37,6 +40,7 @@ class Workshop:
     storages: Storages
     datasets: Datasets
     policies: Policies
+    versions: Versions
     places: Places
 
 
@@ -56,5 +60,13 @@ def workshop_of(base: Foundation) -> Workshop:
         storages=Storages(registrar, catalogue, keys, places.screen),
         datasets=Datasets(registrar, catalogue),
         policies=Policies(registrar),
+        versions=Versions(
+            SqlVersions(base.database),
+            catalogue,
+            places,
+            base.journal,
+            clock=base.clock,
+            limits=Limits(require_landlock=base.settings.engine.require_landlock),
+        ),
         places=places,
     )

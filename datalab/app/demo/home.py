@@ -81,7 +81,7 @@ def prepare(path: Path, settings: Settings, told: Callable[[Change], None] | Non
         principal = operator_principal(f"os-user:{os.getuid()}")
         planner = Planner(workshop, workshop.places, principal, inventory)
         plan = planner.plan([CONTENT], defaults=(AI_FACTORIES, DATA_SPACES), prune=True)
-        Runner(workshop, workshop.publish_version, principal, inventory, issued.__setitem__).run(plan, told)
+        Runner(workshop, workshop.versions.publish, principal, inventory, issued.__setitem__).run(plan, told)
         known = _Secrets(workshop, principal, _read(demo.credentials), base.clock()).known(issued)
         _write(demo.home, planned_url(settings), known)
     return demo
