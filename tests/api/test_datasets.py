@@ -208,9 +208,14 @@ def test_whoever_may_discover_but_not_change_is_forbidden(gateway: Gateway) -> N
     publish(gateway, "cohort")
     permit(gateway, "cohort")
     for who in ("beta", "outsider"):
-        for method, rest in (("PATCH", {"json": {"title": {"en": "Mine"}}}), ("DELETE", {})):
+        for method, sent in (("PATCH", {"title": {"en": "Mine"}}), ("DELETE", None)):
             answer = gateway.call(
-                method, "/api/v1/datasets/health/cohort", who, Role.PARTICIPANT_ADMIN, headers={"If-Match": "*"}, **rest
+                method,
+                "/api/v1/datasets/health/cohort",
+                who,
+                Role.PARTICIPANT_ADMIN,
+                headers={"If-Match": "*"},
+                json=sent,
             )
             assert (answer.status_code, answer.json()["code"]) == (403, "registry.forbidden")
 

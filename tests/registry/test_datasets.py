@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -123,14 +124,15 @@ def test_an_old_tag_does_not_match_a_thing_registered_anew(world: World) -> None
 
 def test_what_others_rest_on_stays(world: World) -> None:
     world.datasets.create(MACHINE, dataset("cohort"))
-    for act in (
+    acts: tuple[Callable[[], None], ...] = (
         lambda: world.data_spaces.delete(MACHINE, "health"),
         lambda: world.data_labs.delete(MACHINE, "lab"),
         lambda: world.storages.delete(MACHINE, "alpha_disk"),
         lambda: world.participants.delete(MACHINE, "alpha"),
         lambda: world.admissions.delete(MACHINE, "health", "alpha", AdmissionRole.PROVIDER),
         lambda: world.admissions.delete(MACHINE, "health", "labco", AdmissionRole.LAB),
-    ):
+    )
+    for act in acts:
         with pytest.raises(Conflict) as refused:
             act()
         assert refused.value.code == "registry.in_use"
