@@ -151,6 +151,19 @@ def read_files(session: Session, version_uid: str) -> tuple[FileEntry, ...]:
     return known[0]
 
 
+def page_of_files(session: Session, version_uid: str, start: int, limit: int) -> tuple[FileEntry, ...]:
+    """Some of a version's files, by their position."""
+    where = (
+        select(*_FILE_COLUMNS)
+        .where(VersionFileRow.version_uid == version_uid, VersionFileRow.position >= start)
+        .order_by(VersionFileRow.position)
+        .limit(limit)
+    )
+    return tuple(
+        FileEntry(**dict(zip(_FILE_FIELDS, values, strict=True))) for values in session.execute(where).tuples()
+    )
+
+
 @lru_cache(maxsize=REMEMBERED_FILE_LISTS)
 def _remembered(_version_uid: str) -> list[tuple[FileEntry, ...]]:
     return []
