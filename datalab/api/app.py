@@ -21,6 +21,7 @@ from datalab.api import (
     policies,
     query,
     storages,
+    versions,
 )
 from datalab.api.envelope import Envelope
 from datalab.api.intake import MAX_BODY_BYTES, Intake
@@ -35,6 +36,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     data_labs.router,
     storages.router,
     datasets.router,
+    versions.router,
     policies.router,
     query.router,
     explain.router,

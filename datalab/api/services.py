@@ -17,6 +17,8 @@ from datalab.flow.ports import ConsistentCatalogue
 from datalab.flow.run import Flow
 from datalab.oauth.clients import Clients
 from datalab.oauth.metadata import Authorization
+from datalab.publish.jobs import Jobs
+from datalab.publish.versions import Versions
 from datalab.registry.admissions import Admissions
 from datalab.registry.datasets import Datasets
 from datalab.registry.discovery import Discovery
@@ -47,6 +49,8 @@ class Services:
     discovery: Discovery
     policies: Policies
     preview: Preview
+    versions: Versions
+    jobs: Jobs
     flow: Flow
     inquiry: Inquiry
     ready: Callable[[], bool]

@@ -6,17 +6,14 @@ rule.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb_extension_httpfs
 from fastapi import FastAPI
 
-from catalog.entities import Storage
-from connectors.contract import Connector
+from connectors.reuse import OpenConnectors
 from datalab.api.app import create_api
 from datalab.api.services import Services
 from datalab.app.checkpoints import Checkpointer
@@ -24,6 +21,7 @@ from datalab.app.foundation import Foundation, now, open_foundation
 from datalab.app.home import Home
 from datalab.app.identity import Identity, build_identity
 from datalab.app.places import Places, sealer, storage_rules
+from datalab.app.publishing import jobs_of, told_broken, versions_of
 from datalab.app.settings import Settings
 from datalab.db.audit_reads import SqlTrail
 from datalab.db.operators import OperatedSpaces
@@ -32,10 +30,10 @@ from datalab.flow.engine import Engine
 from datalab.flow.hashkeys import HashKeys
 from datalab.flow.inquiry import Inquiry
 from datalab.flow.jwks import Clock
-from datalab.flow.plan import Source
 from datalab.flow.pool import EngineOptions, Pool
 from datalab.flow.run import Flow
 from datalab.flow.statement import Limits
+from datalab.publish.jobs import Jobs
 from datalab.registry.admissions import Admissions
 from datalab.registry.datasets import Datasets
 from datalab.registry.discovery import Discovery
@@ -47,8 +45,6 @@ from datalab.registry.preview import Preview
 from datalab.registry.spaces import DataSpaces
 from datalab.registry.storages import Storages
 
-log = logging.getLogger(__name__)
-
 
 @contextmanager
 def open_gateway(home: Home, settings: Settings, *, public_url: str, clock: Clock = now) -> Iterator[FastAPI]:
@@ -57,7 +53,7 @@ def open_gateway(home: Home, settings: Settings, *, public_url: str, clock: Cloc
     Workers start with the application's lifespan, because they belong to its event loop. Raises HomeRefused and
     SettingsRefused.
     """
-    with open_foundation(home, settings, clock=clock) as base, _checkpoints(base):
+    with open_foundation(home, settings, clock=clock) as base, _checkpoints(base), jobs_of(base) as jobs:
         identity = build_identity(
             settings,
             base.keys,
@@ -68,7 +64,7 @@ def open_gateway(home: Home, settings: Settings, *, public_url: str, clock: Cloc
             clock=clock,
         )
         pool = Pool(engine_options(home, settings))
-        api = create_api(_services(base, identity, pool), max_body_bytes=settings.server.max_body_bytes)
+        api = create_api(_services(base, identity, pool, jobs), max_body_bytes=settings.server.max_body_bytes)
         api.router.lifespan_context = _lifespan(pool)
         yield api
 
@@ -106,19 +102,20 @@ def _lifespan(pool: Pool) -> Callable[[FastAPI], AbstractAsyncContextManager[Non
     return run
 
 
-def _services(base: Foundation, identity: Identity, pool: Pool) -> Services:
+def _services(base: Foundation, identity: Identity, pool: Pool, jobs: Jobs) -> Services:
     keys = sealer(base.keys)
     places = Places(storage_rules(base.home, base.settings.storage), keys, base.database)
+    versions = versions_of(base, places)
     decider = Decider(base.catalogue, clock=base.clock)
     flow = Flow(
         catalogue=base.catalogue,
         decider=decider,
-        storages=_Connectors(places),
+        storages=OpenConnectors(places.connect),
         keys=HashKeys(base.keys.hash),
         engine=Engine(pool),
         journal=base.journal,
         limits=Limits(max_chars=base.settings.statement.max_length),
-        broken=_changed,
+        broken=told_broken(versions),
     )
     return Services(
         authentication=identity.authentication,
@@ -135,24 +132,12 @@ def _services(base: Foundation, identity: Identity, pool: Pool) -> Services:
         discovery=Discovery(base.store, base.catalogue, decider),
         policies=Policies(base.registrar),
         preview=Preview(base.store, base.catalogue, decider),
+        versions=versions,
+        jobs=jobs,
         flow=flow,
         inquiry=Inquiry(SqlTrail(base.engines.audit), base.journal, OperatedSpaces(base.database)),
         ready=lambda: base.database.revision() >= 0,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Connectors:
-    """`datalab.flow.ports.Storages`."""
-
-    places: Places
-
-    def connector(self, storage: Storage) -> Connector:
-        return self.places.connect(storage)
-
-
-def _changed(source: Source) -> None:
-    log.error("The files of %s are no longer those of its version", source.dataset)
 
 
 @contextmanager
