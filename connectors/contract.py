@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Final, Literal, Protocol, Self
 
 from catalog.entities import FileEntry
+from connectors.errors import AuthorityRefused
 
 DATA_SUFFIX: Final = ".parquet"
 MAX_FILES: Final = 100_000
@@ -115,6 +116,21 @@ class Rights:
     @property
     def enough(self) -> bool:
         return self.listing and self.reading is not False
+
+
+def require_one_authority(accesses: Iterable[EngineAccess]) -> None:
+    """Refuses storages that one engine instance cannot read together safely.
+
+    The engine trusts one set of certificate authorities for all that it reads: with two, one provider's private
+    authority would vouch for another's endpoint.
+
+    Raises:
+        AuthorityRefused: two of them speak TLS under different authorities.
+    """
+    if len({access.ca_file for access in accesses if access.kind == "s3" and access.use_ssl}) > 1:
+        raise AuthorityRefused(
+            "These datasets lie on storages with different certificate authorities and cannot be read in one query."
+        )
 
 
 class RandomAccess(Protocol):

@@ -6,7 +6,7 @@
     |  +- RootRefused            storage.root         a directory the operator did not open, or the gateway's own home
     |  +- AddressRefused         storage.address      an endpoint that is, or resolves to, what the operator does not allow
     |  +- Redirected             storage.redirect     the endpoint sends us elsewhere; signed requests never follow
-    |  +- AuthorityRefused       storage.authority    the private certificate authority is not one
+    |  +- AuthorityRefused       storage.authority    the private certificate authority is not one, or not the others'
     |  +- CredentialsRefused     storage.credentials  keys are missing, malformed, unknown, expired or wrong
     |  +- AccessDenied           storage.denied       the keys are right but may not do this
     |  +- NotFound               storage.not_found    no such file, bucket or directory

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import io
 import os
+import posixpath
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Final, Self
@@ -162,17 +163,25 @@ def _placed(root: str, roots: Sequence[Path]) -> tuple[Path, tuple[str, ...]]:
 
 def _refuse_home(root: str, home: Path) -> None:
     """Compares directories by device and inode, so that no spelling, link or bind mount hides one."""
-    if home.exists() and _lineage(home)[0] in _lineage(Path(root)):
+    of_root, of_home = _lineage(root), _lineage(str(home))
+    if home.exists() and of_home[0] in of_root:
         raise RootRefused("A storage cannot lie inside the gateway's home, or be it.")
-    if _lineage(Path(root))[0] in _lineage(home):
+    if of_root[0] in of_home:
         raise RootRefused("A storage cannot hold the gateway's home.")
 
 
-def _lineage(path: Path) -> list[tuple[int, int]]:
+def _lineage(path: str) -> list[tuple[int, int]]:
     """Device and inode of the path and of each directory above it, nearest first; what does not exist is left out."""
-    real = path.resolve()
-    states = (place.stat() for place in (real, *real.parents) if place.exists())
-    return [(state.st_dev, state.st_ino) for state in states]
+    found = []
+    place = os.path.realpath(path)
+    while True:
+        with suppress(FileNotFoundError):
+            state = os.stat(place)  # noqa: PTH116  a Path for each step costs more than the call
+            found.append((state.st_dev, state.st_ino))
+        above = posixpath.dirname(place)
+        if above == place:
+            return found
+        place = above
 
 
 def _found(beneath: Beneath, place: str, suffix: str, limit: int) -> list[FileIdentity]:

@@ -80,7 +80,7 @@ class S3Connector:
         self._storage = storage
         self._credentials = credentials
         self._ca_directory = ca_directory
-        self._pools = CheckedPools(rules, storage.ca_pem)
+        self._pools = CheckedPools(rules, storage.ca_pem, tls=self._endpoint.scheme == "https")
         self._client = self._connect()
         self._threads = ThreadPoolExecutor(_PARALLEL, thread_name_prefix="s3")
 

@@ -118,13 +118,14 @@ def _connect(connection: HTTPConnection, rules: AddressRules) -> socket.socket:
 class CheckedPools(urllib3.PoolManager):
     """urllib3's pools with checked connections.
 
-    ca_pem: trust these certificate authorities and no other; None: those of the system.
+    ca_pem: trust these certificate authorities and no other; None: those of the system. tls: False spares loading them
+    where only plain HTTP is spoken.
 
     Raises:
         AuthorityRefused: ca_pem holds no certificate.
     """
 
-    def __init__(self, rules: AddressRules, ca_pem: str | None = None) -> None:
+    def __init__(self, rules: AddressRules, ca_pem: str | None = None, *, tls: bool = True) -> None:
         super().__init__(
             num_pools=4,
             maxsize=PER_HOST,
@@ -138,7 +139,7 @@ class CheckedPools(urllib3.PoolManager):
                 raise_on_status=False,
                 respect_retry_after_header=False,  # the wait is ours to bound
             ),
-            ssl_context=_context(ca_pem),
+            ssl_context=_context(ca_pem) if tls or ca_pem is not None else None,
         )
 
         class Plain(HTTPConnection):

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from catalog.entities import Column, Storage, Version
-from connectors.contract import Connector, EngineAccess, changed
+from connectors.contract import Connector, EngineAccess, changed, require_one_authority
 from connectors.errors import StorageError
 from datalab.flow.decision import Decision
 from datalab.flow.errors import PlanConflict, PlanRefused, StorageUnavailable
@@ -110,7 +110,8 @@ def make_plan(
     """The plan for one statement.
 
     Raises:
-        PlanRefused: what was decided cannot be held by this engine (aggregate-only access).
+        PlanRefused: what was decided cannot be held by this engine (aggregate-only access), or the storages may not be
+            read together.
         StorageUnavailable: a storage's address or credentials no longer work.
     """
     sources, views, access, key_ids = [], [], {}, {}
@@ -130,6 +131,10 @@ def make_plan(
         select = compile_view(decision.shape, relation, key.secret)
         views.append(View(schema=dataset.space, name=dataset.name, select=select))
     ordered = tuple(access[uid] for uid in sorted(access))
+    try:
+        require_one_authority(ordered)
+    except StorageError as error:
+        raise PlanRefused("plan.authorities", error.sentence) from error
     return Plan(
         key=worker_key(principal, ordered),
         access=ordered,

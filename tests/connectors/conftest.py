@@ -52,7 +52,10 @@ class LocalPlace(Place):
         self.home = directory / "home"
         self.root.mkdir(parents=True)
         self.home.mkdir()
-        self.connector: LocalConnector = LocalConnector(str(self.root), roots=[self.root.parent], home=self.home)
+        self.connector: LocalConnector = self.reopened()
+
+    def reopened(self) -> LocalConnector:
+        return LocalConnector(str(self.root), roots=[self.root.parent], home=self.home)
 
     def put(self, path: str, content: bytes) -> None:
         target = self.root / path
