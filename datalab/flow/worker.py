@@ -192,7 +192,8 @@ class Worker:
             self._send(ring.ERROR, {"code": refusal.code, **refusal.names})
         except StatementRefused as refusal:
             self._send(ring.ERROR, {"code": refusal.code, "sentence": refusal.sentence, "detail": dict(refusal.detail)})
-        except (duckdb.Error, MemoryError, pa.ArrowException, RuntimeError, OSError) as error:
+        # UnicodeDecodeError: an httpfs message quotes the server's answer, bytes and all, and the driver cannot raise it.
+        except (duckdb.Error, MemoryError, pa.ArrowException, RuntimeError, OSError, UnicodeDecodeError) as error:
             if self._cancelled.is_set():
                 self._send(ring.ERROR, {"code": "engine.cancelled"})
             else:
@@ -294,6 +295,8 @@ def lock_instance(connection: duckdb.DuckDBPyConnection, options: Mapping[str, A
         "SET allow_community_extensions=false",
         "SET allow_persistent_secrets=false",
         "SET python_enable_replacements=false",
+        "SET s3_url_compatibility_mode=true",  # `?s3_endpoint=` and `[1]` in a key are plain characters
+        "SET enable_global_s3_configuration=false",  # no credentials but the secrets
         "SET enable_http_metadata_cache=false",
         "SET parquet_metadata_cache=true",
         "SET preserve_insertion_order=true",
