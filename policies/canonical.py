@@ -39,7 +39,9 @@ def canonical_text(value: object, type_: ColumnType) -> str:
     if family is Family.BOOLEAN:
         return "true" if value else "false"
     if family is Family.DECIMAL and isinstance(value, Decimal):
-        return f"{value:.{type_.scale}f}"
+        text = f"{value:.{type_.scale}f}"
+        # DuckDB writes no zero before the point of a type that has no digit there.
+        return text.replace("0.", ".", 1) if type_.precision == type_.scale else text
     if family is Family.FLOAT and isinstance(value, float):
         return repr(value)
     if isinstance(value, int) and family in {Family.TIME, Family.TIMESTAMP, Family.TIMESTAMPTZ}:

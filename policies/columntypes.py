@@ -106,7 +106,7 @@ _ALIASES = {
     "TEXT": "VARCHAR",
 }
 
-_DECIMAL = re.compile(r"DECIMAL\((\d{1,2}),\s*(\d{1,2})\)")
+_DECIMAL = re.compile(r"DECIMAL\(([0-9]{1,2}), ?([0-9]{1,2})\)")
 
 VARCHAR = _SIMPLE["VARCHAR"]
 
