@@ -91,8 +91,7 @@ class Resolver:
 
     def resolve(self, claims: Claims) -> Principal:
         """Who calls. Raises TokenRefused if the token, its grant or its client was revoked, PrincipalRefused otherwise."""
-        self._catalogue.revision()  # the request's one look at the clock of writes; later reads rest on it
-        revision = self._catalogue.revision()
+        revision = self._catalogue.revision()  # the request's one look at the clock of writes; later reads rest on it
         if self._identities.is_revoked(claims.issuer, claims.token_id, revision=revision):
             raise TokenRefused("token.revoked", "The token was revoked.")
         if claims.issuer == self._own_issuer:
@@ -181,5 +180,12 @@ def _agreements(claims: Claims) -> tuple[str, ...]:
 
 def _is_plain(value: object) -> bool:
     if isinstance(value, list):
-        return len(value) <= MAX_CLAIM_ITEMS and all(isinstance(one, str | int | float | bool) for one in value)
-    return isinstance(value, str | int | float | bool)
+        return len(value) <= MAX_CLAIM_ITEMS and all(_is_scalar(one) for one in value)
+    return _is_scalar(value)
+
+
+def _is_scalar(value: object) -> bool:
+    """Numbers, truth values, and texts without halves of characters, which no encoding could carry on."""
+    if isinstance(value, str):
+        return not any("\ud800" <= character <= "\udfff" for character in value)
+    return isinstance(value, int | float | bool)

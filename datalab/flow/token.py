@@ -19,7 +19,7 @@ from joserfc.errors import JoseError
 from joserfc.util import urlsafe_b64decode
 
 from datalab.flow.errors import TokenRefused
-from datalab.flow.issuer import PLAIN_JWT, Issuer, IssuerRegistry
+from datalab.flow.issuer import ALGORITHMS, PLAIN_JWT, Issuer, IssuerRegistry
 from datalab.flow.jwks import Clock, KeysUnavailable
 
 MAX_TOKEN_LENGTH = 16_384
@@ -121,7 +121,7 @@ def _read(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _json_object(segment: str) -> dict[str, Any]:
     try:
-        value = json.loads(urlsafe_b64decode(segment.encode()), object_pairs_hook=_unique)
+        value = STRICT_JSON.decode(urlsafe_b64decode(segment.encode()).decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise _malformed("A part of it is not JSON in base64url.") from error
     if not isinstance(value, dict):
@@ -134,6 +134,13 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(unique) != len(pairs):
         raise ValueError("a name occurs twice")
     return unique
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+STRICT_JSON = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
 
 
 def _check_type(issuer: Issuer, header: Mapping[str, Any], payload: Mapping[str, Any]) -> None:
@@ -156,12 +163,20 @@ def _check_signature(issuer: Issuer, header: Mapping[str, Any], text: str) -> No
         raise TokenRefused("token.key", "The token is signed with a key that its issuer does not publish.")
     try:
         key.check_alg(header["alg"])
-        # joserfc's own limits are for small tokens; ours was checked before anything was parsed.
-        registry = jws.JWSRegistry(algorithms=[header["alg"]], strict_check_header=False)
-        registry.max_header_length = registry.max_payload_length = MAX_TOKEN_LENGTH
-        jws.deserialize_compact(text, key, registry=registry)
+        jws.deserialize_compact(text, key, registry=REGISTRIES[header["alg"]])
     except (JoseError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise TokenRefused("token.signature", "The token's signature does not verify.") from error
+
+
+def _registry(algorithm: str) -> jws.JWSRegistry:
+    """Knows this algorithm only, and lets foreign header parameters be."""
+    registry = jws.JWSRegistry(algorithms=[algorithm], strict_check_header=False)
+    # joserfc's own limits are for small tokens; ours was checked before anything was parsed.
+    registry.max_header_length = registry.max_payload_length = MAX_TOKEN_LENGTH
+    return registry
+
+
+REGISTRIES = {algorithm: _registry(algorithm) for algorithm in ALGORITHMS}
 
 
 def _check_audience(issuer: Issuer, payload: Mapping[str, Any]) -> None:

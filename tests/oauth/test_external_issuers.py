@@ -109,6 +109,17 @@ def test_roles_are_given_only_by_the_entrys_map(
         assert gateway.probe(token(provider, roles=["gateway_operator"])).json()["roles"] == ["member"]
 
 
+def test_only_claims_that_policies_can_hold_reach_them(
+    tmp_path: Path, fresh_home: tuple[Path, Issued], provider: IdentityProvider
+) -> None:
+    with gateway_with(tmp_path, fresh_home, by_claim(provider)) as gateway:
+        entry = gateway.identity.authentication
+        kept = {"team": "blue", "levels": [1, 2], "ratio": 0.5, "active": True}
+        dropped = {"nested": {"a": 1}, "mixed": [{"a": 1}], "endless": list(range(200)), "half": "\ud800", "none": None}
+        principal = entry.resolver.resolve(entry.verifier.verify(token(provider, **kept, **dropped)))
+        assert principal.claims == kept
+
+
 def test_an_unverified_participants_tokens_are_refused(
     tmp_path: Path, fresh_home: tuple[Path, Issued], provider: IdentityProvider
 ) -> None:
