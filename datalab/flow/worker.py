@@ -283,6 +283,7 @@ def open_instance(options: Mapping[str, Any]) -> duckdb.DuckDBPyConnection:
         },
     )
     connection.execute(f"LOAD {literal(options['httpfs'])}")
+    connection.execute("SET allow_persistent_secrets=false")  # refused once there is a secret
     # The first bound parameter makes the driver look for optional Python packages: not in a caller's time.
     connection.execute("SELECT ?::INTEGER", [1]).to_arrow_reader(1).read_all()
     return connection
@@ -293,7 +294,6 @@ def lock_instance(connection: duckdb.DuckDBPyConnection, options: Mapping[str, A
     paths = ", ".join(literal(path) for path in allowed)
     for statement in (
         "SET allow_community_extensions=false",
-        "SET allow_persistent_secrets=false",
         "SET python_enable_replacements=false",
         "SET s3_url_compatibility_mode=true",  # `?s3_endpoint=` and `[1]` in a key are plain characters
         "SET enable_global_s3_configuration=false",  # no credentials but the secrets

@@ -17,6 +17,7 @@ from catalog.entities import Storage, StorageKind
 from connectors.contract import Connector, EngineAccess
 from connectors.credentials import Credentials
 from connectors.s3 import S3Connector
+from datalab.flow import worker
 from datalab.flow.worker import secret_statement
 from tests.connectors.conftest import LOOPBACK, LocalPlace, Place, S3Place, parquet
 from tests.servers.certificates import make_certificates
@@ -77,6 +78,27 @@ def test_every_name_that_we_allow_means_the_same_to_the_engine(place: Place, ope
     place.put(name, parquet(3))
     connection = opened(place.connector.engine_access())
     assert count(connection, *place.connector.engine_paths([name])) == 3
+
+
+def test_the_workers_own_instance_reads_those_names_and_obeys_no_query_in_them(
+    s3_place: S3Place, tmp_path: Path
+) -> None:
+    for name in ALLOWED:
+        s3_place.put(name, parquet(2))
+    access = s3_place.connector.engine_access()
+    options = {
+        "httpfs": extension(), "temp_directory": str(tmp_path), "spill_bytes": 1_000_000, "threads": 2,
+        "duckdb_memory_bytes": 200_000_000,
+    }  # fmt: skip
+    connection = worker.open_instance(options)
+    connection.execute(secret_statement(0, access.message()))
+    worker.lock_instance(connection, options, [access.scope])
+    assert count(connection, *s3_place.connector.engine_paths(ALLOWED)) == 2 * len(ALLOWED)
+    with scripted(lambda answer: serve(answer, parquet(7), "e")) as other:
+        with pytest.raises(duckdb.Error):
+            count(connection, f"{access.scope}f.parquet?s3_endpoint=127.0.0.1:{other.port}&s3_use_ssl=false")
+        assert other.asked == []
+    connection.close()
 
 
 def test_the_engine_reads_nothing_beside_the_scope(s3_place: S3Place, opened: Opened) -> None:
