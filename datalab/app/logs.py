@@ -26,6 +26,7 @@ SECRETS = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
+CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 QUIET = ("authlib", "httpx2", "httpcore2", "urllib3", "uvicorn.access", "multipart", "python_multipart")
 """Libraries whose debug lines show what they carry; they begin at warning."""
 
@@ -43,6 +44,10 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         return redacted(super().format(record))
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """The entry's line without its traceback: one line, whatever a client put into it."""
+        return CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), super().formatMessage(record))
 
 
 class JsonFormatter(logging.Formatter):
