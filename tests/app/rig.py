@@ -87,6 +87,7 @@ class Applying:
     steps: list[str] = field(default_factory=list)
     secrets: dict[str, str] = field(default_factory=dict)
     defaults: tuple[Path, ...] = ()
+    disk_full: bool = False
 
     def write(self, file: str, text: str) -> Path:
         path = self.directory / file
@@ -117,6 +118,8 @@ class Applying:
         return []
 
     def _keep(self, key: str, issued: Issued) -> None:
+        if self.disk_full:
+            raise OSError
         self.secrets[key] = issued.secret
 
     def _told(self, change: Change) -> None:

@@ -382,6 +382,18 @@ def test_defaults_are_registered_where_there_is_nothing_and_never_changed_or_pru
     assert full.gateway.catalogue.ai_factory("bsc") is not None
 
 
+def test_a_secret_that_could_not_be_kept_is_replaced_by_the_next_run(full: Applying) -> None:
+    full.disk_full = True
+    with pytest.raises(OSError):
+        full.run()
+    full.disk_full = False
+    assert full.secrets == {}
+    assert [change.key for change in full.plan().new_clients] == ["clinic/Pipeline"]
+    assert full.run()[0] == "update client clinic/Pipeline (secret)"
+    assert list(full.secrets) == ["clinic/Pipeline"]
+    assert full.run() == []
+
+
 def _by_hand(id_: str) -> tuple[Principal, Participant]:
     return MACHINE, Participant(
         id=id_, legal_name=id_, country="DE", kind=ParticipantKind.SME, status=ParticipantStatus.VERIFIED

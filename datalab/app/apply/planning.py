@@ -61,7 +61,9 @@ class Plan:
 
     @property
     def new_clients(self) -> tuple[Change, ...]:
-        return tuple(change for change in self.changes if change.kind is Kind.CLIENT and change.verb is Verb.CREATE)
+        """Those that will have a secret to keep."""
+        made = {Verb.CREATE, Verb.UPDATE}
+        return tuple(change for change in self.changes if change.kind is Kind.CLIENT and change.verb in made)
 
     @property
     def deletions(self) -> tuple[Change, ...]:
@@ -174,6 +176,9 @@ class _Comparison:
             if set(getattr(entry.document, field)) != getattr(before, field):
                 sentence = f"The {field} of a client do not change: give the client another name, or revoke it first."
                 self.found.append(entry.found(field, sentence))
+        if any(known.get((Kind.CLIENT, entry.key)) == Applied() for known in self._inventory.things.values()):
+            # An earlier run died between making the client and keeping its secret.
+            yield Change(verb=Verb.UPDATE, kind=Kind.CLIENT, key=entry.key, fields=("secret",), entry=entry)
 
     def _fields(self, entry: Entry, before: Resource) -> tuple[str, ...]:
         if isinstance(before, PolicyRecord):

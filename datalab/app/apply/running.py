@@ -62,6 +62,7 @@ class Runner:
         self._remember(plan, known_uids=False)
         try:
             for change in plan.changes:
+                self._registrations.catalogue.revision()  # what earlier steps wrote is read from here on
                 try:
                     self._make(change)
                 except REFUSALS as refused:
@@ -93,7 +94,7 @@ class Runner:
                 issued = services.clients.create(
                     principal, form.participant, name=form.name, roles=form.roles, scopes=form.scopes
                 )
-                self._keep(change.key, issued)
+                self._keep_secret(change.key, issued)
             case Kind.POLICY:
                 services.policies.create(principal, entry.document, reason=REASON)
             case Kind.STORAGE:
@@ -108,6 +109,11 @@ class Runner:
         services, principal = self._registrations, self._principal
         entry = _entry(change)
         match change.kind:
+            case Kind.CLIENT:
+                client = Registered(services, principal).client(change.key)
+                assert client is not None
+                issued = services.clients.rotate(principal, client.participant, client.client_id, overlap_s=0)
+                self._keep_secret(change.key, issued)
             case Kind.POLICY:
                 services.policies.replace(principal, entry.document, reason=REASON)
             case Kind.STORAGE:
@@ -117,6 +123,14 @@ class Runner:
                 services.datasets.replace(principal, _unpublished(entry, change.before))
             case _:
                 self._service(change.kind).replace(principal, desired(entry, change.before))
+
+    def _keep_secret(self, key: str, issued: Issued) -> None:
+        """First the secret, then the word that it is kept: a run that dies in between is known by the missing word."""
+        self._keep(key, issued)
+        for known in self._inventory.things.values():
+            if (Kind.CLIENT, key) in known:
+                known[Kind.CLIENT, key] = Applied(issued.client.client_id)
+        self._inventory.save()
 
     def _publish(self, change: Change) -> None:
         space, _, name = change.key.partition("/")
@@ -159,9 +173,14 @@ class Runner:
         what is no longer named is forgotten once it is gone.
         """
         registered = Registered(self._registrations, self._principal)
+        pending = {(change.kind, change.key) for change in plan.new_clients}
         for source, named in plan.sources.items():
             known = self._inventory.of(source)
             for (kind, key), entry in named.items():
+                if (kind, key) in pending:
+                    if not known_uids:
+                        known[kind, key] = Applied()  # until `_keep_secret`
+                    continue
                 uid = registered.uid(kind, key) or ""
                 known[kind, key] = Applied(uid, self._fingerprint(entry, known.get((kind, key), Applied())))
             if known_uids:
