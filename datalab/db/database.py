@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import BigInteger, Engine, create_engine, event, insert, make_url, select, text, update
+from sqlalchemy import BigInteger, Engine, create_engine, event, insert, make_url, text, update
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.orm import Mapped, Session, mapped_column, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -96,7 +96,13 @@ class Database:
 
     def revision(self) -> int:
         """The number of committed write transactions: one indexed read."""
-        with self.engine.connect() as connection:
-            value = connection.execute(select(RevisionRow.value)).scalar_one_or_none()
-            connection.rollback()
-        return value or 0
+        # Every request pays this, so it goes to the driver: SQLAlchemy's way took four times as long.
+        connection = self.engine.raw_connection()
+        try:
+            cursor = connection.cursor()
+            cursor.execute("SELECT value FROM revision")
+            found = cursor.fetchone()
+            cursor.close()
+        finally:
+            connection.close()  # back to the pool, which ends its transaction
+        return int(found[0]) if found else 0

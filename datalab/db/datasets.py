@@ -37,7 +37,7 @@ class DatasetRow(ResourceColumns, Base):
     roles: Mapped[Mapping[str, str]] = mapped_column(Document)
     storage: Mapped[str] = mapped_column(ForeignKey("storages.id"), index=True)
     location: Mapped[str] = mapped_column(Text)
-    status: Mapped[DatasetStatus] = mapped_column(EnumText(DatasetStatus), index=True)
+    status: Mapped[DatasetStatus] = mapped_column(EnumText(DatasetStatus))
     created_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     search_text: Mapped[str] = mapped_column(Text)

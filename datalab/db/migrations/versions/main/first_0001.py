@@ -286,7 +286,6 @@ def upgrade() -> None:
     with op.batch_alter_table("datasets", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_datasets_lab"), ["lab"], unique=False)
         batch_op.create_index(batch_op.f("ix_datasets_provider"), ["provider"], unique=False)
-        batch_op.create_index(batch_op.f("ix_datasets_status"), ["status"], unique=False)
         batch_op.create_index(batch_op.f("ix_datasets_storage"), ["storage"], unique=False)
 
     op.create_table(
