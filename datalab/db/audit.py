@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from sqlalchemy import Connection, Engine, delete, event, insert, select, update
+from sqlalchemy import Connection, Engine, Table, bindparam, delete, event, insert, select, update
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from datalab.db.audit_reads import CHAINS, chain_state, read_operation
 from datalab.db.audit_tables import ChainRow, LinkRow, LiteralsRow, OpenRow, RecordRow
+from datalab.db.base import AuditBase
 from datalab.db.database import open_engine
 from datalab.flow.chain import Head
 from datalab.flow.trail import AuditRecord, ChainState, Kind, Written
@@ -79,12 +80,8 @@ class SqlTransaction:
         )
 
     def extend(self, chain: str, before: Head, head: Head, lease_until_us: int) -> bool:
-        moved = self._connection.execute(
-            update(ChainRow)
-            .where(ChainRow.chain == chain, ChainRow.ended.is_(False), ChainRow.seq == before.seq)
-            .values(seq=head.seq, hash=head.hash, lease_until_us=lease_until_us)
-        )
-        return moved.rowcount == 1
+        values = {"of": chain, "before": before.seq, "to": head.seq, "hash": head.hash, "lease": lease_until_us}
+        return self._connection.execute(_EXTEND, values).rowcount == 1
 
     def state(self, chain: str) -> ChainState | None:
         found = self._connection.execute(CHAINS.where(ChainRow.chain == chain).with_for_update()).one_or_none()
@@ -99,24 +96,25 @@ class SqlTransaction:
         self._connection.execute(update(ChainRow).where(ChainRow.chain == chain).values(ended=True))
 
     def append(self, records: Sequence[Written]) -> None:
-        self._connection.execute(insert(RecordRow), [_record_row(one) for one in records])
+        self._connection.execute(_ADD_RECORDS, [_record_row(one) for one in records])
         links = [row for one in records for row in _link_rows(one)]
         if links:
-            self._connection.execute(insert(LinkRow), links)
+            self._connection.execute(_ADD_LINKS, links)
         literals = [
             {"ref": one.ref, "salt": one.literals.salt, "content": one.literals.content}
             for one in records
             if one.literals is not None
         ]
         if literals:
-            self._connection.execute(insert(LiteralsRow), literals)
+            self._connection.execute(_ADD_LITERALS, literals)
 
     def mark_open(self, refs: Sequence[tuple[str, str, Kind]]) -> None:
-        rows = [{"ref": ref, "chain": chain, "kind": kind.value} for ref, chain, kind in refs]
-        self._connection.execute(insert(OpenRow), rows)
+        self._connection.execute(
+            _ADD_OPEN, [{"ref": ref, "chain": chain, "kind": kind.value} for ref, chain, kind in refs]
+        )
 
     def mark_closed(self, refs: Sequence[str]) -> None:
-        self._connection.execute(delete(OpenRow).where(OpenRow.ref.in_(refs)))
+        self._connection.execute(_REMOVE_OPEN, [{"closed": ref} for ref in refs])
 
     def still_open(self, chain: str) -> Mapping[str, Kind]:
         found = self._connection.execute(select(OpenRow.ref, OpenRow.kind).where(OpenRow.chain == chain))
@@ -127,6 +125,28 @@ class SqlTransaction:
 
     def operation(self, ref: str) -> Sequence[AuditRecord]:
         return read_operation(self._connection, ref)
+
+
+# The statements of the hot path are made once: building one anew costs more than running it.
+
+
+def _table(row: type[AuditBase]) -> Table:
+    table = row.__table__
+    assert isinstance(table, Table)
+    return table
+
+
+_CHAIN = _table(ChainRow).c
+_EXTEND = (
+    update(_table(ChainRow))
+    .where(_CHAIN.chain == bindparam("of"), _CHAIN.ended.is_(False), _CHAIN.seq == bindparam("before"))
+    .values(seq=bindparam("to"), hash=bindparam("hash"), lease_until_us=bindparam("lease"))
+)
+_ADD_RECORDS = insert(_table(RecordRow))
+_ADD_LINKS = insert(_table(LinkRow))
+_ADD_LITERALS = insert(_table(LiteralsRow))
+_ADD_OPEN = insert(_table(OpenRow))
+_REMOVE_OPEN = delete(_table(OpenRow)).where(_table(OpenRow).c.ref == bindparam("closed"))
 
 
 def _record_row(one: Written) -> dict[str, object]:

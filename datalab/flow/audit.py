@@ -13,14 +13,12 @@ import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import datetime
 from threading import Lock
 from types import TracebackType
 from typing import Self
-from uuid import uuid4
 
-from datalab.flow.chain import KEY_BYTES, Literals, storable
+from datalab.flow.chain import KEY_BYTES, Literals, new_ref, storable
 from datalab.flow.errors import AuditUnavailable, Failure
 from datalab.flow.principal import Principal
 from datalab.flow.request import Query
@@ -82,7 +80,7 @@ class OpenQuery(Operation):
 
     def close(self, ending: Ending) -> None:
         """Says how it ended; returns at once. Calls after the first are ignored, so that a `finally` may close again."""
-        self._end({**asdict(ending), "datasets": [plain(one) for one in self._datasets]})
+        self._end({**plain(ending), "datasets": [plain(one) for one in self._datasets]})
 
 
 class OpenWrite(Operation):
@@ -148,8 +146,11 @@ class Journal:
         self.stop()
 
     def open_query(self, principal: Principal, query: Query, *, query_id: str | None = None) -> OpenQuery:
-        """Enqueues the opening record and returns at once; nothing of the answer may leave before `durable` is done."""
-        ref, actor = query_id or uuid4().hex, Actor.of(principal)
+        """Enqueues the opening record and returns at once; nothing of the answer may leave before `durable` is done.
+
+        It is written with the decision that follows (see `decided`), or after a few milliseconds without one.
+        """
+        ref, actor = query_id or new_ref(), Actor.of(principal)
         content = {
             "format": query.format,
             "mode": query.mode,
@@ -171,7 +172,7 @@ class Journal:
         before the block if the record cannot be written.
         """
         links = self._links_of_resource(resource, detail)
-        ref, actor = uuid4().hex, Actor.of(principal)
+        ref, actor = new_ref(), Actor.of(principal)
         content = {"verb": verb, "resource": resource}
         literals = Literals.of({"detail": detail})
         durable = self.put(Kind.ADMIN_OPENED, ref, actor, content, links=links, literals=literals)
@@ -191,7 +192,7 @@ class Journal:
 
         detail: goes into the chain and cannot be erased: identifiers only. Raises AuditUnavailable.
         """
-        ref = uuid4().hex
+        ref = new_ref()
         await_durable(self.put(kind, ref, actor, {"detail": storable(detail)}), WAIT_S)
         return ref
 

@@ -33,6 +33,11 @@ from datalab.flow.trail_ports import AuditStore, AuditTransaction
 log = logging.getLogger(__name__)
 
 MAX_BATCH = 1000
+LINGER_S = 0.02
+PATIENT = frozenset({Kind.QUERY_OPENED, Kind.QUERY_CLOSED})
+"""What nobody waits for by itself: the opening is waited for with the decision that follows it. Written at once, it would
+keep the disk busy just when the decision comes."""
+
 CLOSING = frozenset(CLOSES.values())
 EMPTY_HEAD = Head(0, START)
 
@@ -142,18 +147,22 @@ class Scribe:
                 entry.done.set_exception(unavailable())
 
     def _gather(self) -> tuple[list[Entry], bool]:
-        """Waits for something to write and takes all that is there (at most MAX_BATCH)."""
+        """Waits for something to write and takes all that is there; what is patient waits a little for company."""
         entries: list[Entry] = []
+        timeout_s, until, urgent = self._tick_s, 0.0, False
         try:
-            entry = self._queue.get(timeout=self._tick_s)
-            while entry is not None:
+            while len(entries) < MAX_BATCH:
+                entry = self._queue.get(timeout=timeout_s)
+                if entry is None:
+                    return entries, True
+                if not entries:
+                    until = monotonic() + LINGER_S
                 entries.append(entry)
-                if len(entries) >= MAX_BATCH:
-                    return entries, False
-                entry = self._queue.get_nowait()
+                urgent = urgent or entry.kind not in PATIENT
+                timeout_s = 0.0 if urgent else max(0.0, until - monotonic())
         except Empty:
-            return entries, False
-        return entries, True
+            pass
+        return entries, False
 
     def _write(self, entries: list[Entry], *, chores: bool, ending: bool) -> None:
         batch = [*self._retry, *entries]

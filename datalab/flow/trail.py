@@ -7,7 +7,7 @@ another literal in a record itself: those are `Literals`, which can be erased.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 
 from datalab.flow.chain import Head, Literals, Sealed
@@ -209,8 +209,12 @@ class Stored:
     literals: Literals | None
 
 
-def plain(value: Actor | Touched) -> dict[str, object]:
-    return asdict(value)
+def plain(value: Actor | Touched | Ending | PolicyRef) -> dict[str, object]:
+    """As JSON holds it. By hand, because `dataclasses.asdict` copies deeply and this runs for every query."""
+    return {
+        name: [plain(one) for one in held] if isinstance(held := getattr(value, name), tuple) else held
+        for name in value.__slots__
+    }
 
 
 def actor_from(value: object) -> Actor:

@@ -19,7 +19,7 @@ from datalab.flow.audit import Journal
 from datalab.flow.errors import AuditUnavailable
 from datalab.flow.principal import Principal
 from datalab.flow.request import Query
-from datalab.flow.trail import Actor, Ending, Kind, Outcome
+from datalab.flow.trail import Actor, Ending, Kind, Outcome, Touched
 from datalab.flow.verification import verify
 from tests.flow.audit.audited import KEY, AuditHome
 
@@ -158,6 +158,19 @@ def test_what_waits_together_is_written_together(
         for handle in handles:
             handle.wait()
         assert store.transactions - before <= 3
+
+
+def test_a_query_costs_one_transaction_when_nothing_else_is_under_way(
+    audit_home: AuditHome, store: TroubledStore, caller: Principal
+) -> None:
+    """Opening and decision go together, and the closing record rides with the next query."""
+    with audit_home.journal(store) as journal:
+        for number in range(20):
+            handle = journal.open_query(caller, Query(sql=f"SELECT {number}"))
+            handle.decided([Touched(uid="d1", space="health", name="cohort", provider="clinic")])
+            handle.wait()
+            handle.close(DONE)
+    assert store.transactions <= 20 + 10
 
 
 def test_sixteen_threads_share_one_chain(audit_home: AuditHome, store: TroubledStore, caller: Principal) -> None:
