@@ -6,13 +6,14 @@ import contextlib
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.servers.processes import ServerMissing, free_ports, scratch, stop, wait_until
+from tests.servers.processes import ServerMissing, dies_with_us, free_ports, scratch, stop, wait_until
 
 PASSWORD = "test-password"
 
@@ -59,7 +60,7 @@ def postgres() -> Iterator[Postgres]:
             server.create_database("datalab")
             yield server
         finally:
-            process.send_signal(2)  # SIGINT: "fast" shutdown, which does not wait for clients
+            process.send_signal(signal.SIGINT)  # "fast" shutdown, which does not wait for clients
             stop(process, timeout_s=10)
 
 
@@ -107,6 +108,7 @@ def _start(
             ],
             cwd=directory, user=user, group=_group(user), extra_groups=_groups(user), stdin=subprocess.DEVNULL,
             stdout=output, stderr=output, start_new_session=True,
+            preexec_fn=dies_with_us(signal.SIGQUIT),  # noqa: PLW1509  one system call; SIGQUIT ends its children too
         )  # fmt: skip
     try:
         wait_until(lambda: _ready(server.port), process, log, timeout_s=60)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import shutil
 import socket
@@ -41,7 +42,8 @@ def free_ports(count: int) -> list[int]:
 @contextlib.contextmanager
 def scratch(prefix: str) -> Iterator[Path]:
     """A short temporary path (Unix sockets allow 107 bytes), removed at the end."""
-    directory = Path(tempfile.mkdtemp(prefix=prefix, dir="/tmp"))
+    usual = tempfile.gettempdir()
+    directory = Path(tempfile.mkdtemp(prefix=prefix, dir=usual if len(usual) <= 40 else "/tmp"))
     try:
         yield directory
     finally:
@@ -56,6 +58,16 @@ def wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], log:
             state = f"ended with {process.returncode}" if process.returncode is not None else "was not ready in time"
             raise RuntimeError(f"the server {state}:\n{log.read_text(errors='replace')[-3000:]}")
         time.sleep(0.05)
+
+
+def dies_with_us(signal_: int) -> Callable[[], None]:
+    """For `preexec_fn`: the kernel sends this signal when the test process goes, even by kill -9 (Linux)."""
+    libc = ctypes.CDLL(None)
+
+    def ask() -> None:
+        libc.prctl(1, signal_, 0, 0, 0)  # PR_SET_PDEATHSIG
+
+    return ask
 
 
 def stop(process: subprocess.Popen[bytes], *, timeout_s: float = 5) -> None:

@@ -9,6 +9,7 @@ import contextlib
 import importlib.util
 import json
 import shutil
+import signal
 import ssl
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.servers.certificates import Certificates, make_certificates
-from tests.servers.processes import ServerMissing, free_ports, scratch, stop, wait_until
+from tests.servers.processes import ServerMissing, dies_with_us, free_ports, scratch, stop, wait_until
 
 if TYPE_CHECKING:
     from minio import Minio
@@ -128,6 +129,7 @@ def _start(weed: str, directory: Path, certificates: Certificates) -> tuple[Seaw
                 "-volume.preStopSeconds=0", "-master.telemetry=false",
             ],
             stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=directory, start_new_session=True,
+            preexec_fn=dies_with_us(signal.SIGKILL),  # noqa: PLW1509  one system call, no lock
         )  # fmt: skip
     try:
         wait_until(lambda: _ready(server), process, log, timeout_s=60)

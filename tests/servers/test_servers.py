@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
-from pathlib import Path
+import subprocess
+import sys
+import tempfile
+import time
 
 import psycopg
 import pytest
@@ -29,11 +34,35 @@ def test_the_s3_server_knows_its_identities(s3_server: seaweedfs.SeaweedFS) -> N
 
 
 def test_nothing_is_left_of_a_server() -> None:
-    before = set(Path("/tmp").glob("pg-*"))
-    with postgres.postgres() as server:
-        assert len(set(Path("/tmp").glob("pg-*")) - before) >= 1
+    with processes.scratch("none-") as base, pytest.MonkeyPatch.context() as patch:
+        base.chmod(0o755)
+        patch.setattr(tempfile, "tempdir", str(base))
+        with postgres.postgres() as server:
+            assert len(list(base.iterdir())) == 1
+        assert list(base.iterdir()) == []
+        assert not answers(server.port)
+
+
+@pytest.mark.parametrize("module", ["seaweedfs", "postgres"])
+def test_a_server_dies_with_a_test_process_that_is_killed(module: str) -> None:
+    code = (
+        f"import os, signal\nfrom tests.servers.{module} import {module}\n"
+        f"with {module}() as server:\n    print(server.port, flush=True)\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    with processes.scratch("dies-") as left:
+        left.chmod(0o755)  # PostgreSQL runs as another user
+        environment = {**os.environ, "TMPDIR": str(left)}
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, timeout=120)
+        assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+        deadline = time.monotonic() + 10
+        while answers(int(done.stdout)):
+            assert time.monotonic() < deadline, "the server outlived its test process"
+            time.sleep(0.05)
+
+
+def answers(port: int) -> bool:
     with socket.socket() as probe:
-        assert probe.connect_ex(("127.0.0.1", server.port)) != 0
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_a_missing_server_skips_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
