@@ -141,3 +141,10 @@ class Literals:
 
     def commitment(self) -> str:
         return hashlib.sha256(LITERALS_TAG + bytes.fromhex(self.salt) + self.content.encode()).hexdigest()
+
+    def fit(self, commitment: object) -> bool:
+        """Whether these are the literals that were committed to."""
+        try:
+            return self.commitment() == commitment
+        except ValueError:  # the salt is not even hex
+            return False

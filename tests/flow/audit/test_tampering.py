@@ -248,6 +248,7 @@ def test_history_rewritten_with_the_audit_key_contradicts_the_checkpoint(scene: 
         ("DELETE FROM audit_links WHERE chain = :second AND seq = 6", "index"),
         ("UPDATE audit_links SET provider = 'other' WHERE chain = :second AND seq = 6", "index"),
         ("UPDATE audit_literals SET content = '{}'", "literals"),
+        ("UPDATE audit_literals SET salt = 'nonsense'", "literals"),
         ("DELETE FROM audit_literals", "literals"),
         ("UPDATE audit_chains SET hash = 'x' WHERE chain = :second", "head"),
         ("UPDATE audit_records SET previous = 'nonsense' WHERE chain = :second AND seq = 6", "altered"),
@@ -262,6 +263,21 @@ def test_without_the_audit_key_the_hashes_still_bind_the_trail_to_the_checkpoint
     assert scene.verify(key=None).intact
     scene.tamper("UPDATE audit_records SET body = replace(body, '\"rows\":1', '\"rows\":9') WHERE chain = :first")
     assert [one.code for one in scene.verify(key=None).findings] == ["verify.altered"]
+
+
+@pytest.mark.parametrize("body", ["{}", "[]", "nonsense", '{"chain": 1, "seq": 2, "actor": 3}'])
+def test_without_the_audit_key_a_made_up_record_is_still_recognised_by_its_form(scene: Scene, body: str) -> None:
+    with scene.home.engine.connect() as connection:
+        last = f"SELECT previous FROM audit_records WHERE chain = '{scene.second}' AND seq = 14"
+        previous = connection.exec_driver_sql(last).scalar_one()
+    scene.tamper(
+        "UPDATE audit_records SET body = :body, hash = :hash WHERE chain = :second AND seq = 14",
+        "UPDATE audit_chains SET hash = :hash WHERE chain = :second",
+        body=body,
+        hash=record_hash(previous, body.encode()),
+    )
+    codes = {one.code for one in scene.verify(key=None).findings}
+    assert codes & {"verify.forged", "verify.moved"}
 
 
 def test_a_shortened_checkpoint_file_is_found_as_the_trail_mentions_what_is_gone(scene: Scene) -> None:
