@@ -328,6 +328,16 @@ def test_new_credentials_are_seen_and_kept_out_of_the_inventory(applying: Applyi
     assert stat.S_IMODE(applied.stat().st_mode) == 0o600
 
 
+def test_a_link_to_a_file_elsewhere_belongs_to_the_directory_that_holds_it(applying: Applying) -> None:
+    elsewhere = applying.directory.parent / "elsewhere.yaml"
+    applying.write("a.yaml", PARTICIPANTS).rename(elsewhere)
+    (applying.directory / "a.yaml").symlink_to(elsewhere)
+    assert len(applying.run()) == 3
+    (applying.directory / "a.yaml").unlink()
+    applying.write("b.yaml", "")
+    assert len(applying.run(prune=True)) == 3
+
+
 def test_two_runs_at_once_are_one_too_many(applying: Applying) -> None:
     with opened(applying.home), pytest.raises(InventoryBusy), opened(applying.home):
         pass

@@ -129,11 +129,8 @@ def _by_source(paths: Sequence[Path], directory: Directory) -> dict[str, dict[Ke
     """Each entry under the given path that it was read from."""
     sources: dict[str, dict[Key, Entry]] = {source_of(path): {} for path in paths}
     for entry in directory.entries:
-        if entry.is_default:
-            continue
-        file = Path(entry.mark.file).resolve()
-        owner = next(source for source in sources if file.is_relative_to(source))
-        sources[owner][entry.kind, entry.key] = entry
+        if not entry.is_default:
+            sources[source_of(entry.given)][entry.kind, entry.key] = entry
     return sources
 
 

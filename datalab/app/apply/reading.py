@@ -30,13 +30,14 @@ _MAX_SECRET_BYTES = 100_000
 class Entry:
     """One document. document: of the kind's form; for a policy the mapping that `policies` reads.
 
-    is_default: it is only there to be registered where there is nothing yet.
+    given: the path under which it was found. is_default: it is only there to be registered where there is nothing yet.
     """
 
     kind: Kind
     key: str
     document: Any
     source: YamlDocument
+    given: Path = Path()
     is_default: bool = False
 
     @property
@@ -81,7 +82,8 @@ def _collected(paths: Iterable[Path], found: list[Found]) -> dict[tuple[Kind, st
         if not files:
             found.append(Found(mark=Mark(str(path), 1, 1), sentence="There are no YAML files here."))
         for file in files:
-            for entry in _entries(file, found):
+            for one in _entries(file, found):
+                entry = replace(one, given=path)
                 known = entries.setdefault((entry.kind, entry.key), entry)
                 if known is not entry:
                     sentence = f"{entry.kind} {entry.key} stands at {known.mark} already."
