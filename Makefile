@@ -30,10 +30,10 @@ demo: $(VENV)/.runtime ## start a complete gateway on real sector data under ./d
 	$(BIN)/datalab demo --home demo-home --port $${PORT:-8080}
 
 test: $(VENV)/.dev ## the tests (a missing server skips with its reason)
-	$(BIN)/python -m pytest -n auto -m "not slow"
+	$(BIN)/python -m pytest -n auto --dist loadgroup -m "not slow"
 
 test-all: $(VENV)/.dev ## PostgreSQL, kill -9, races, fuzzing, real clients
-	$(BIN)/python -m pytest -n auto -m slow
+	$(BIN)/python -m pytest -n auto --dist loadgroup -m slow
 
 check: $(VENV)/.dev ## lint, types, import contracts, deploy files
 	$(BIN)/ruff check .

@@ -112,7 +112,7 @@ def documents(directory: Path, policies: list[dict[str, Any]] | None) -> list[di
             "operator": "bench",
         },
         {"kind": "admission", "space": "tpch", "participant": "bench", "role": "provider"},
-        {"kind": "admission", "space": "tpch", "participant": "bench", "role": "developer"},
+        {"kind": "admission", "space": "tpch", "participant": "bench", "role": "lab"},
         {"kind": "storage", "id": "bench_files", "type": "local", "participant": "bench", "root": str(directory)},
     ]
     for table in TABLES:
