@@ -121,13 +121,14 @@ def test_a_malformed_request_is_a_clear_refusal(
     assert answer.json()["code"].startswith("request.")
 
 
+def without_name(problem: dict[str, Any], name: str) -> dict[str, str]:
+    return {key: str(value).replace(name, "NAME") for key, value in problem.items() if key != "request_id"}
+
+
 def test_what_may_not_be_discovered_does_not_exist(gateway: Running) -> None:
     absent = gateway.query("nobody", "SELECT * FROM demo.absent").json()
     hidden = gateway.query("nobody", "SELECT * FROM demo.people").json()
-    strip = lambda problem, name: {  # noqa: E731
-        key: str(value).replace(name, "NAME") for key, value in problem.items() if key != "request_id"
-    }
-    assert strip(absent, "demo.absent") == strip(hidden, "demo.people")
+    assert without_name(absent, "demo.absent") == without_name(hidden, "demo.people")
     assert hidden["status"] == 404
 
 
