@@ -70,6 +70,7 @@ class Slice:
     """The policies in force at one scope, compiled once and kept by whoever knows when they change.
 
     depends_on_context: whether any condition mentions the context, so that answers change with time or agreement.
+    depends_on_resource: whether any condition may look at the dataset, so that answers differ below one scope.
     """
 
     def __init__(self, policies: Iterable[Policy] = (), *, broken: bool = False) -> None:
@@ -78,6 +79,7 @@ class Slice:
         self.broken = broken
         self.closed = broken or any(policy.closes for policy in self.policies)
         self.depends_on_context = any("context" in (policy.when or "") for policy in self.policies)
+        self.depends_on_resource = any("resource" in (policy.when or "") for policy in self.policies)
         self._concerned = {
             action: tuple(policy for policy in self.policies if action in policy.concerns) for action in ACTIONS
         }

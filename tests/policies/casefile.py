@@ -31,6 +31,7 @@ KEYS = {
     "who": "what differs from the usual caller",
     "policies": "ids of those in force, all of the file's if not given",
     "dataset": "what differs from the file's dataset",
+    "now": "the moment, if it is not the usual one",
     "agreement": "purpose and actions of the agreement in the context",
     "action": "query if not given",
     "discover": "whether the dataset may be known of",
@@ -155,14 +156,15 @@ def _caller(expected: Mapping[str, Any]) -> PrincipalInput:
 
 
 def _context(expected: Mapping[str, Any]) -> ContextInput:
+    now = dt.datetime.fromisoformat(expected["now"]) if "now" in expected else NOW
     given = expected.get("agreement")
     if given is None:
-        return ContextInput(now=NOW)
+        return ContextInput(now=now)
     actions = frozenset(Action(action) for action in given["actions"])
     agreement = AgreementInput(
         id="a1", purpose=given["purpose"], valid_until=NOW + dt.timedelta(days=1), actions=actions
     )
-    return ContextInput(now=NOW, agreement=agreement)
+    return ContextInput(now=now, agreement=agreement)
 
 
 def parameters(folder: Path) -> list[Any]:
