@@ -45,7 +45,7 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         return redacted(super().format(record))
 
-    def formatMessage(self, record: logging.LogRecord) -> str:
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - its name in the base class
         """The entry's line without its traceback: one line, whatever a client put into it."""
         return CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), super().formatMessage(record))
 

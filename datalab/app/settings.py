@@ -240,6 +240,8 @@ def _variable(location: tuple[int | str, ...]) -> str:
 def _contradictions(settings: Settings) -> Iterator[str]:
     if settings.server.public_url is None and not is_loopback(settings.server.host):
         yield "DATALAB_SERVER_PUBLIC_URL is needed, because the gateway listens on more than loopback"
+    if "AUTHLIB_INSECURE_TRANSPORT" in os.environ:
+        yield "AUTHLIB_INSECURE_TRANSPORT must not be set: it would accept OAuth without TLS anywhere"
     if settings.engine.duckdb_memory_bytes > settings.engine.memory_bytes:
         yield "DATALAB_ENGINE_DUCKDB_MEMORY_BYTES must not exceed DATALAB_ENGINE_MEMORY_BYTES"
 

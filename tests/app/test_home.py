@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import shutil
+import signal
 import stat
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -17,6 +23,7 @@ from datalab.app.init import initialise
 from datalab.app.settings import DatabaseSettings, Settings
 from datalab.flow.principal import Role
 from datalab.oauth.keys import read_signing_keys
+from tests.servers.postgres import Postgres
 
 
 def modes(path: Path) -> dict[str, int]:
@@ -96,6 +103,45 @@ def test_a_home_whose_database_was_not_finished_is_completed(tmp_path: Path, mon
     assert (tmp_path / "home" / "home.json").exists()
     monkeypatch.setattr(init, "_furnish", furnish)
     assert initialise(tmp_path / "home", settings).client.participant == "operator"
+
+
+@pytest.mark.slow
+def test_init_on_postgresql_makes_one_gateway_per_database(tmp_path: Path, postgres_server: Postgres) -> None:
+    url = postgres_server.create_database(f"init_{uuid4().hex}")
+    settings = Settings(database=DatabaseSettings(url=url))  # type: ignore[arg-type]  # pydantic makes it a secret
+    assert initialise(tmp_path / "home", settings).client.participant == "operator"
+    assert not list((tmp_path / "home").glob("*.sqlite"))
+    with pytest.raises(HomeRefused, match="already has an operator"):
+        initialise(tmp_path / "another", settings)
+
+
+@pytest.mark.slow
+def test_init_killed_at_any_moment_leaves_a_whole_home_or_none(tmp_path: Path) -> None:
+    moments = random.Random(2)
+    for number in range(100):
+        home = tmp_path / f"home{number}"
+        child = os.fork()
+        if child == 0:
+            with suppress(BaseException):
+                initialise(home, Settings())
+                os._exit(0)
+            os._exit(1)
+        time.sleep(moments.uniform(0, 0.6))
+        os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) in {0, -signal.SIGKILL}
+        if os.waitstatus_to_exitcode(status) == 0:
+            assert home.exists()
+        if home.exists():
+            read_keys(open_home(home))
+            with pytest.raises(HomeRefused, match="initialised"):
+                initialise(home, Settings())
+        elif number % 5 == 0:
+            assert initialise(home, Settings()).client.participant == "operator"
+        shutil.rmtree(home, ignore_errors=True)
+    initialise(tmp_path / "last", Settings())
+    names = {one.name for one in tmp_path.iterdir()}
+    assert {name for name in names if not name.startswith(".")} == {"last"}
 
 
 def test_a_home_that_others_can_read_is_not_opened(tmp_path: Path) -> None:

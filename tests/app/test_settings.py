@@ -118,6 +118,11 @@ def test_an_allowed_endpoint_is_a_host_or_a_network(endpoint: str) -> None:
     assert problems(DATALAB_STORAGE_ALLOWED_ENDPOINTS=endpoint)[0].startswith("DATALAB_STORAGE_ALLOWED_ENDPOINTS: ")
 
 
+def test_oauth_without_tls_cannot_be_switched_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTHLIB_INSECURE_TRANSPORT", "1")
+    assert "AUTHLIB_INSECURE_TRANSPORT" in problems()[0]
+
+
 def test_relative_roots_are_refused() -> None:
     assert problems(DATALAB_STORAGE_LOCAL_ROOTS="data")[0].endswith("must be an absolute path")
 
