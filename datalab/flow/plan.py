@@ -149,11 +149,17 @@ def make_plan(
 
 
 def require_rows(decision: Decision) -> None:
-    """Refuse what this engine cannot hold yet: access to aggregates only."""
+    """Refuse what this engine cannot hold yet: access to aggregates only, and a number of queries a day."""
     if decision.action is Action.AGGREGATE or decision.aggregates_only:
         raise PlanRefused(
             "plan.aggregate_not_supported",
             "The policies allow aggregates only, and this gateway cannot yet hold that; nothing is run.",
+            dataset=decision.dataset.sql_name,
+        )
+    if decision.grant.queries_per_day is not None:
+        raise PlanRefused(
+            "plan.quota_not_supported",
+            "The policies allow a number of queries a day, and this gateway cannot yet count them; nothing is run.",
             dataset=decision.dataset.sql_name,
         )
 

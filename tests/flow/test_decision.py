@@ -11,7 +11,8 @@ import pytest
 
 from catalog.entities import DatasetStatus, PersonalData, VersionStatus
 from datalab.flow.decision import Decider, touched
-from datalab.flow.errors import DatasetUnknown, DecisionConflict, DecisionRefused, FlowError
+from datalab.flow.errors import DatasetUnknown, DecisionConflict, DecisionRefused, FlowError, PlanRefused
+from datalab.flow.plan import require_rows
 from datalab.flow.principal import Role
 from datalab.flow.request import Mode, Query
 from datalab.flow.sql.names import DatasetName
@@ -355,6 +356,28 @@ def test_drafts_are_ruled_on_without_being_in_force(shelf: Shelf, decider: Decid
     assert Action.QUERY in decider.ruling(member(), "health", "cohort").grants
     assert Action.QUERY not in decider.ruling(member(), "health", "cohort", drafts=[stricter]).grants
     assert Action.QUERY in decider.ruling(member(), "health", "cohort").grants
+
+
+@pytest.mark.parametrize(
+    ("obligations", "expected"),
+    [
+        ({"limits": {"max_rows": 5}}, None),
+        ({"limits": {"queries_per_day": 5}}, "plan.quota_not_supported"),
+        ({"aggregate": {"min_group_size": 1}}, "plan.aggregate_not_supported"),
+    ],
+)
+def test_what_no_plan_can_hold_yet_is_refused(
+    shelf: Shelf, decider: Decider, obligations: dict[str, Any], expected: str | None
+) -> None:
+    actions = ["aggregate"] if "aggregate" in obligations else ["query"]
+    shelf.put(policy("open", actions=actions, obligations=obligations))
+    (decision,) = decider.decide_all(member(), [COHORT], query())
+    if expected is None:
+        require_rows(decision)
+        return
+    with pytest.raises(PlanRefused) as refused:
+        require_rows(decision)
+    assert code(refused) == expected
 
 
 def test_only_the_decision_stage_makes_decisions() -> None:
