@@ -6,7 +6,7 @@ never return a row that its audience may not read; for datasets it narrows to ca
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, and_, case, exists, false, literal, or_, select, true, tuple_
@@ -38,10 +38,12 @@ from datalab.db.columns import entity_of
 from datalab.db.database import Database
 from datalab.db.datasets import DatasetRow
 from datalab.db.policies import PolicyRow, PolicyVersionRow, in_force, policy_record
+from datalab.flow.rulings import Reach
 from datalab.registry.ports import Audience, DatasetFilter, Page, PolicyVersion
 
 Entity = TypeVar("Entity")
 Condition = ColumnElement[bool]
+FEDERATION = "federation"
 
 
 class SqlLists:
@@ -75,8 +77,8 @@ class SqlLists:
         where = [AdmissionRow.space == space]
         return self._page(AdmissionRow, Admission, page, where, key=AdmissionRow.uid)
 
-    def datasets(self, page: Page, audience: Audience, where: DatasetFilter) -> tuple[Dataset, ...]:
-        conditions = [_datasets_for(audience), *_matching(where)]
+    def datasets(self, page: Page, audience: Audience, where: DatasetFilter, reach: Reach) -> tuple[Dataset, ...]:
+        conditions = [_datasets_for(audience, reach), *_matching(where)]
         if page.after is not None:
             space, _, name = page.after.partition("/")
             conditions.append(tuple_(DatasetRow.space, DatasetRow.name) > tuple_(literal(space), literal(name)))
@@ -136,21 +138,32 @@ def _lab_at(ai_factory: str) -> Condition:
     return or_(DataLabRow.home == ai_factory, partner)
 
 
-def _datasets_for(audience: Audience) -> Condition:
-    """Own ones; of the others only published ones with a policy at one of their levels: without any, nobody discovers."""
+def _datasets_for(audience: Audience, reach: Reach) -> Condition:
+    """Own ones; of the others only published ones that policies may open: without any, nobody discovers."""
     if audience.everything:
         return true()
-    scopes = (
-        literal("federation"),
-        literal("space:") + DatasetRow.space,
-        literal("lab:") + DatasetRow.lab,
-        literal("dataset:") + DatasetRow.space + literal("/") + DatasetRow.name,
-    )
-    governed = exists().where(PolicyRow.scope.in_(scopes))
     own = DatasetRow.provider == audience.participant
+    if FEDERATION in reach.closed:
+        return own
+    key = literal("dataset:") + DatasetRow.space + literal("/") + DatasetRow.name
+    opened = or_(
+        true() if FEDERATION in reach.opened else false(),
+        DatasetRow.space.in_(_ids("space:", reach.opened)),
+        DatasetRow.lab.in_(_ids("lab:", reach.opened)),
+        exists().where(PolicyRow.scope == key),
+    )
+    open_to_somebody = and_(
+        DatasetRow.space.not_in(_ids("space:", reach.closed)),
+        DatasetRow.lab.not_in(_ids("lab:", reach.closed)),
+        opened,
+    )
     # A case, not an or: SQLite would take an index for each side of the or and then sort all that it found, while it can
     # walk the order of the page and stop at its end.
-    return case((own, true()), (DatasetRow.status == DatasetStatus.PUBLISHED, governed), else_=false())
+    return case((own, true()), (DatasetRow.status == DatasetStatus.PUBLISHED, open_to_somebody), else_=false())
+
+
+def _ids(level: str, scopes: Iterable[str]) -> list[str]:
+    return sorted(scope.removeprefix(level) for scope in scopes if scope.startswith(level))
 
 
 def _matching(where: DatasetFilter) -> list[Condition]:

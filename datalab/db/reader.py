@@ -138,6 +138,13 @@ class _Lookups:
 
         return cast("tuple[Admission, ...]", self._remember((Admission, participant), load))
 
+    def policy_scopes(self) -> tuple[str, ...]:
+        def load(session: Session) -> tuple[str, ...]:
+            query = select(PolicyRow.scope).where(PolicyRow.scope.not_like("dataset:%")).distinct()
+            return tuple(session.execute(query.order_by(PolicyRow.scope)).scalars())
+
+        return cast("tuple[str, ...]", self._remember(("policy scopes",), load))
+
     def policies(self, scope: str) -> tuple[PolicyRecord, ...]:
         def load(session: Session) -> tuple[PolicyRecord, ...]:
             where = in_force().where(PolicyRow.scope == scope).order_by(PolicyRow.id)

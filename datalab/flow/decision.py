@@ -14,7 +14,7 @@ from datalab.flow.errors import DatasetUnknown, DecisionConflict, DecisionRefuse
 from datalab.flow.ports import Catalogue, ConsistentCatalogue
 from datalab.flow.principal import Principal
 from datalab.flow.request import Mode, Query
-from datalab.flow.rulings import Case, Clock, Rulings
+from datalab.flow.rulings import Case, Clock, Reach, Rulings
 from datalab.flow.sql.names import DatasetName
 from datalab.flow.trail import PolicyRef, Touched
 from policies.columntypes import column_type
@@ -167,12 +167,19 @@ class Decider:
 
         def work(catalogue: Catalogue) -> tuple[Dataset, ...]:
             cases = (
-                (dataset, self._rulings.case(catalogue, principal, dataset.space, dataset.name, None))
+                (dataset, self._rulings.case(catalogue, principal, dataset.space, dataset.name, None, asked=()))
                 for dataset in datasets
             )
             return tuple(dataset for dataset, case in cases if _visible(case, principal))
 
         return self._catalogue.consistently(work)
+
+    def reach(self, principal: Principal) -> Reach:
+        """Below which scopes above datasets this caller can discover anything: a search need not look elsewhere.
+
+        `discoverable` has the last word.
+        """
+        return self._catalogue.consistently(lambda catalogue: self._rulings.reach(catalogue, principal))
 
     def ruling(
         self, principal: Principal, space: str, name: str, *, version: int | None = None, drafts: Sequence[Policy] = ()

@@ -54,6 +54,10 @@ class Catalogue(Protocol):
         """The data spaces that admitted this participant, and as what."""
         ...
 
+    def policy_scopes(self) -> tuple[str, ...]:
+        """The scopes above single datasets at which policies are in force."""
+        ...
+
     def policies(self, scope: str) -> tuple[PolicyRecord, ...]:
         """The policies in force at exactly this scope, e.g. `space:health`, `dataset:health/cohort`."""
         ...

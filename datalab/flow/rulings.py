@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from threading import Lock
@@ -16,17 +16,20 @@ from threading import Lock
 from catalog.entities import Dataset, PolicyRecord, Version
 from datalab.flow.ports import Catalogue
 from datalab.flow.principal import Principal
-from policies.cedar import Slice
+from policies.cedar import Question, Slice
 from policies.decide import Levels, decide
 from policies.documents import parse
 from policies.errors import PolicyInvalid
 from policies.inputs import ColumnInput, ContextInput, DatasetInput, PrincipalInput
-from policies.model import ACTIONS, Policy
+from policies.model import ACTIONS, Action, Policy
 from policies.ruling import Ruling
 
 Clock = Callable[[], datetime]
 
 _log = logging.getLogger("datalab.decision")
+
+_NO_DATASET = DatasetInput(uid="", space="", name="", lab="", provider="")
+"""For conditions that do not look at the dataset. No id is empty."""
 
 _REMEMBERED = 20_000
 """Compiled scopes, and cases, kept at most."""
@@ -41,6 +44,17 @@ class Case:
     ruling: Ruling
 
 
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """closed: scopes below which this caller discovers nothing. opened: those that may let them discover something.
+
+    What lies below neither is discovered only by policies of its own, or of another of its levels.
+    """
+
+    closed: frozenset[str]
+    opened: frozenset[str]
+
+
 class Rulings:
     """Makes and remembers cases; thread-safe."""
 
@@ -49,10 +63,22 @@ class Rulings:
         self._slices: dict[str, tuple[tuple[PolicyRecord, ...], Slice]] = {}
         self._memory = _Memory()
 
-    def case(self, catalogue: Catalogue, principal: Principal, space: str, name: str, number: int | None) -> Case:
-        """What is known and ruled, for an absent dataset too: the same reads, the same evaluation."""
+    def case(
+        self,
+        catalogue: Catalogue,
+        principal: Principal,
+        space: str,
+        name: str,
+        number: int | None,
+        *,
+        asked: Collection[Action] = ACTIONS,
+    ) -> Case:
+        """What is known and ruled, for an absent dataset too: the same reads, the same evaluation.
+
+        asked: of which actions beside discover the ruling tells; the fewer, the faster.
+        """
         caller = principal_input(principal)
-        key = (_fingerprint(caller), space, name, number)
+        key = (_fingerprint(caller), space, name, number, frozenset(asked))
         revision = catalogue.revision()
         known = self._memory.get(revision, key)
         if known is not None:
@@ -62,13 +88,29 @@ class Rulings:
         version = catalogue.version(subject.uid, number, files=False)
         facts = _looked_up(catalogue, subject, version)
         levels = _levels(self._slice(catalogue, scope) for scope in _scopes(subject))
-        ruling = decide(levels, caller, facts, ContextInput(now=self._clock()), ACTIONS)
+        ruling = decide(levels, caller, facts, ContextInput(now=self._clock()), asked)
         if ruling.alarm:
             _log.error("a policy that concerns %s cannot be evaluated; everything on it is denied", facts.uid)
         case = Case(dataset, version, ruling)
         if not any(slice_.depends_on_context for _, slice_ in levels.items()):
             self._memory.put(revision, key, case)
         return case
+
+    def reach(self, catalogue: Catalogue, principal: Principal) -> Reach:
+        """What can be said of the discovery of all datasets below a scope at once: a hint for a search, no decision."""
+        question = Question(principal_input(principal), _NO_DATASET, ContextInput(now=self._clock()))
+        closed, opened = set(), set()
+        for scope in catalogue.policy_scopes():
+            slice_ = self._slice(catalogue, scope)
+            if slice_.depends_on_resource or slice_.depends_on_context:
+                opened.add(scope)
+                continue
+            answer = slice_.ask(Action.DISCOVER, question)
+            if answer.error or answer.forbids:
+                closed.add(scope)
+            elif answer.permits:
+                opened.add(scope)
+        return Reach(closed=frozenset(closed), opened=frozenset(opened))
 
     def with_drafts(
         self,

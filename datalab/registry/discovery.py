@@ -6,8 +6,6 @@ cursor's meaning, or differ from one that does not exist.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from catalog.entities import Dataset
 from datalab.flow.decision import Decider, Sight
 from datalab.flow.ports import ConsistentCatalogue
@@ -16,7 +14,9 @@ from datalab.registry.ports import DatasetFilter, Page, Store
 from datalab.registry.writes import audience_of
 
 CHUNK = 200
-"""How many candidates are read at once: storage narrows them to what some policy may open, the decision has the last word."""
+"""How many candidates are read at once where the first page of them did not suffice: storage narrows them to what policies
+may open, the decision has the last word.
+"""
 
 
 class Discovery:
@@ -32,10 +32,11 @@ class Discovery:
     def page(self, principal: Principal, page: Page, where: DatasetFilter) -> tuple[Dataset, ...]:
         """Up to `page.limit` datasets that this caller may discover, in the order of `space/name`."""
         audience = audience_of(principal)
+        reach = self._decider.reach(principal)
         found: list[Dataset] = []
-        chunk = replace(page, limit=max(page.limit, CHUNK))
+        chunk = page
         while True:
-            candidates = self._store.lists.datasets(chunk, audience, where)
+            candidates = self._store.lists.datasets(chunk, audience, where, reach)
             if audience.everything:
                 found += candidates
             else:
@@ -43,4 +44,4 @@ class Discovery:
                 found += self._decider.discoverable(principal, candidates)
             if len(found) >= page.limit or len(candidates) < chunk.limit:
                 return tuple(found[: page.limit])
-            chunk = replace(chunk, after=candidates[-1].key)
+            chunk = Page(after=candidates[-1].key, limit=max(page.limit, CHUNK))

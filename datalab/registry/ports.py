@@ -25,6 +25,7 @@ from catalog.entities import (
     Storage,
 )
 from datalab.flow.principal import Principal
+from datalab.flow.rulings import Reach
 
 Registered = TypeVar("Registered")
 
@@ -216,8 +217,8 @@ class Lists(Protocol):
         """In the order of uid, which is also the key."""
         ...
 
-    def datasets(self, page: Page, audience: Audience, where: DatasetFilter) -> tuple[Dataset, ...]:
-        """Candidates: the audience's own, and published ones that some policy at some level may open."""
+    def datasets(self, page: Page, audience: Audience, where: DatasetFilter, reach: Reach) -> tuple[Dataset, ...]:
+        """Candidates: the audience's own, and published ones that policies at some level may open and none above closes."""
         ...
 
     def policies(self, page: Page, audience: Audience, scope: str | None = None) -> tuple[PolicyRecord, ...]:

@@ -102,6 +102,10 @@ class Shelf:
             version = self.versions.get((dataset_uid, number))
         return version if version is None or files else replace(version, files=())
 
+    def policy_scopes(self) -> tuple[str, ...]:
+        self.reads.append("policy_scopes")
+        return tuple(sorted({one.scope for one in self.records if not one.scope.startswith("dataset:")}))
+
     def policies(self, scope: str) -> tuple[PolicyRecord, ...]:
         self.reads.append(f"policies {scope.partition(':')[0]}")
         if scope not in self.kept:

@@ -10,7 +10,7 @@ from catalog.errors import DocumentRefused
 from datalab.flow.principal import Role
 from datalab.registry.errors import Conflict, NotAllowed, NotFound, Stale
 from datalab.registry.ports import DatasetFilter, Page
-from datalab.registry.writes import Expected, audience_of
+from datalab.registry.writes import Expected
 from tests.registry.world import MACHINE, World, dataset, factory, lab, space
 
 
@@ -155,8 +155,7 @@ def test_every_write_is_in_the_journal_with_its_outcome(world: World) -> None:
 
 
 def names(world: World, who: str, **where: str | None) -> list[str]:
-    audience = audience_of(world.principal(who))
-    return [one.key for one in world.store.lists.datasets(Page(), audience, DatasetFilter(**where))]
+    return [one.key for one in world.discovery.page(world.principal(who), Page(), DatasetFilter(**where))]
 
 
 def test_filters_narrow_the_list(world: World) -> None:
