@@ -147,7 +147,7 @@ def roapi(directory: Path) -> Iterator[Peer]:
     tables = [
         argument
         for table in TABLES
-        for argument in ("-t", f"{table}={directory}/{table}/{table}.parquet,use_memory_table=false")
+        for argument in ("-t", f"{table}={directory}/{table}/{table}.parquet,format=parquet,use_memory_table=false")
     ]
     command = [str(Path(sys.executable).with_name("roapi")), "-a", f"127.0.0.1:{port}", *tables]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from datalab.flow.audit import Journal, OpenQuery
+from datalab.flow.audit import WAIT_S, Journal, OpenQuery
 from datalab.flow.decision import Decider, touched
 from datalab.flow.engine import Engine, Run
 from datalab.flow.errors import FlowError, Refusal
@@ -20,6 +20,7 @@ from datalab.flow.plan import FilesChanged, Plan, Source, make_plan
 from datalab.flow.ports import ConsistentCatalogue, Storages
 from datalab.flow.principal import Principal
 from datalab.flow.request import Query
+from datalab.flow.scribe import unavailable
 from datalab.flow.statement import Limits, parse, require_parameters
 from datalab.flow.stream import Send, Watch, relay
 from datalab.flow.trail import Ending, Outcome
@@ -52,10 +53,12 @@ class Flow:
             plan = await asyncio.to_thread(self.plan, principal, query)
             opened.decided([touched(decision) for decision in plan.decisions])
             run = await self.engine.start(plan)
-            await asyncio.to_thread(opened.wait)
+            await durable(opened)
         except BaseException as error:
             await self.abandon(run, error)
             opened.close(ending(error, started))
+            if isinstance(error, Exception):
+                await durable(opened)  # a refusal leaves no sooner than its record either
             raise
         return Answer(self, opened, run, plan, revision, started)
 
@@ -160,6 +163,19 @@ class Answer:
             return False
         self._revision = revision
         return (again.views, again.policy_max_rows) == (self._plan.views, self._plan.policy_max_rows)
+
+
+async def durable(opened: OpenQuery) -> None:
+    """Wait until all that was said about a query is on disk.
+
+    Raises:
+        AuditUnavailable: it is not within the time.
+    """
+    try:
+        async with asyncio.timeout(WAIT_S):
+            await asyncio.wrap_future(opened.durable)
+    except TimeoutError:
+        raise unavailable() from None
 
 
 def ending(error: BaseException, started: float) -> Ending:

@@ -26,7 +26,7 @@ from datalab.flow.encoding import ENCODERS
 from datalab.flow.errors import StatementRefused
 from datalab.flow.request import Format
 
-BATCH_ROWS: Final = 65_536
+BATCH_ROWS: Final = 32_768
 CATALOGUE: Final = "datalab_local"
 """The throw-away in-memory catalogue that holds the views of one plan; two-part names resolve in it."""
 
