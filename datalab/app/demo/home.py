@@ -1,21 +1,28 @@
-"""The demo's home: made if there is none, brought to the content that ships, with four clients whose secrets are known.
+"""The demo's home: made if there is none, with the content that ships and four clients whose secrets are known.
 
-Owns `credentials.json` and, beside it, what curl needs of it. A secret that is lost is replaced by a new one; a secret in the file that no longer works, too. Must
-never touch a home that was not empty and is no demo's.
+Owns `credentials.json` and, beside it, what curl needs of it; a secret that was lost or no longer works is replaced by a new
+one. Must never touch a home that was not empty and is no demo's, nor undo what was changed in one.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from catalog.content import AI_FACTORIES, DATA_SPACES
+from catalog.entities import Dataset, DatasetStatus
+from connectors.errors import StorageError
 from datalab.app.apply.inventory import opened
-from datalab.app.apply.planning import Change, Planner
+from datalab.app.apply.kinds import Kind
+from datalab.app.apply.locations import Locations
+from datalab.app.apply.planning import Change, Plan, Planner, Verb
+from datalab.app.apply.reading import read
+from datalab.app.apply.references import World
 from datalab.app.apply.registered import Registered
 from datalab.app.apply.running import Runner
 from datalab.app.apply.secrets import replace_private
@@ -34,6 +41,9 @@ from datalab.oauth.server import TOKEN_PATH
 CONTENT = Path(__file__).resolve().with_name("content")
 FILES = CONTENT / "files"
 MARKER = "demo.json"
+
+_BEGUN = '{"demo": "begun"}\n'
+_COMPLETE = '{"demo": "complete"}\n'
 
 CLIENTS: Mapping[str, str] = {
     "admin": f"{OPERATOR.id}/{FIRST_CLIENT}",
@@ -63,28 +73,46 @@ class DemoHome:
 
 
 def prepare(path: Path, settings: Settings, told: Callable[[Change], None] | None = None) -> DemoHome:
-    """Makes or renews the demo in `path`, which must be absent, empty or a demo's home.
+    """Makes the demo in `path`, or opens the one that is there; what was changed in it since is left as it is.
 
-    told: is called with each change that was made. Raises HomeRefused, ApplyError, InventoryBusy.
+    path: must be absent, empty or a demo's home. told: is called with each change that was made. Raises HomeRefused,
+    ApplyError, InventoryBusy.
     """
     settings = _with_content(settings)
     path = path.absolute()
     issued: dict[str, Issued] = {}
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         issued[CLIENTS["admin"]] = initialise(path, settings)
-        replace_private(path / MARKER, '{"demo": true}\n')
+        replace_private(path / MARKER, _BEGUN)
     elif not (path / MARKER).exists():
         raise HomeRefused(f"{path} is not empty and no demo's home; choose another directory, or remove it.")
     demo = DemoHome(open_home(path), settings)
     with open_foundation(demo.home, settings, migrate=True) as base, opened(demo.home.path) as inventory:
         workshop = workshop_of(base)
         principal = operator_principal(f"os-user:{os.getuid()}")
-        planner = Planner(workshop, workshop.places, principal, inventory)
-        plan = planner.plan([CONTENT], defaults=(AI_FACTORIES, DATA_SPACES), prune=True)
+        if (path / MARKER).read_text() == _BEGUN:
+            planner = Planner(workshop, workshop.places, principal, inventory)
+            plan = planner.plan([CONTENT], defaults=(AI_FACTORIES, DATA_SPACES))
+        else:
+            plan = Plan(changes=tuple(_stale(workshop, principal)), unchanged=0, sources={})
         Runner(workshop, workshop.versions.publish, principal, inventory, issued.__setitem__).run(plan, told)
         known = _Secrets(workshop, principal, _read(demo.credentials), base.clock()).known(issued)
         _write(demo.home, planned_url(settings), known)
+        replace_private(path / MARKER, _COMPLETE)
     return demo
+
+
+def _stale(workshop: Workshop, principal: Principal) -> Iterator[Change]:
+    """The content's datasets whose files are no longer those of their newest version: they were installed anew."""
+    registered = Registered(workshop, principal)
+    locations = Locations(workshop.places, World({}, registered, ()))
+    for entry in read([CONTENT]).entries:
+        dataset = registered.get(entry.kind, entry.key) if entry.kind is Kind.DATASET else None
+        if not isinstance(dataset, Dataset) or dataset.status is not DatasetStatus.PUBLISHED:
+            continue
+        with suppress(StorageError):
+            if locations.differs(dataset, registered.version(dataset)):
+                yield Change(verb=Verb.PUBLISH, kind=entry.kind, key=entry.key, entry=entry, before=dataset)
 
 
 def planned_url(settings: Settings) -> str:
@@ -104,13 +132,15 @@ class _Secrets:
 
     def known(self, issued: Mapping[str, Issued]) -> Known:
         """issued: those that were just made, by `participant/name`."""
-        return {name: self._secret(name, key, issued.get(key)) for name, key in CLIENTS.items()}
+        found = {name: self._secret(name, key, issued.get(key)) for name, key in CLIENTS.items()}
+        return {name: secret for name, secret in found.items() if secret is not None}
 
-    def _secret(self, name: str, key: str, issued: Issued | None) -> dict[str, str]:
+    def _secret(self, name: str, key: str, issued: Issued | None) -> dict[str, str] | None:
+        """None: the client was revoked."""
         if issued is None:
             client = self._registered.client(key)
             if client is None:
-                raise HomeRefused(f"The demo's {name} client was revoked; remove the directory to start afresh.")
+                return None
             known = self._before.get(name, {})
             if known.get("client_id") == client.client_id and matching(client, known["client_secret"], self._now):
                 return known
