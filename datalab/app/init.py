@@ -14,9 +14,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from catalog.entities import Participant, ParticipantKind, ParticipantStatus
+from catalog.entities import Participant
 from datalab.app.foundation import now, open_foundation
 from datalab.app.home import Home, HomeRefused, make_home, open_home
+from datalab.app.operator import OPERATOR
 from datalab.app.settings import Settings
 from datalab.db.oauth import OAuthStore
 from datalab.flow.authority import operator_principal
@@ -26,13 +27,6 @@ from datalab.flow.token import Scope
 from datalab.oauth.clients import Clients, Issued
 from datalab.registry.participants import Participants
 
-OPERATOR = Participant(
-    id="operator",
-    legal_name="The operator of this gateway",
-    country="LU",  # where EuroHPC sits; `datalab init --country` says where the operator does
-    kind=ParticipantKind.PUBLIC,
-    status=ParticipantStatus.VERIFIED,
-)
 FIRST_CLIENT = "First administrator"
 FIRST_ROLES = (Role.MEMBER, Role.PARTICIPANT_ADMIN, Role.AUDITOR, Role.GATEWAY_OPERATOR)
 

@@ -7,9 +7,6 @@ from typing import Annotated
 
 import typer
 
-from datalab.app.check import problems_of
-from datalab.app.settings import read_settings, shown
-
 app = typer.Typer(add_completion=False)
 
 
@@ -25,6 +22,10 @@ def check(
 
     Example: DATALAB_ENGINE_ACTIVE=4 datalab check --home ./home
     """
+    # Imported here, so that `--help` does not wait for the databases' libraries.
+    from datalab.app.check import problems_of
+    from datalab.app.settings import read_settings, shown
+
     settings = read_settings()
     for variable, value in shown(settings).items():
         print(f"{variable}={value}")

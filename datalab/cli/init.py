@@ -9,8 +9,7 @@ from typing import Annotated
 import typer
 
 from catalog.entities import ParticipantKind
-from datalab.app.init import OPERATOR, initialise
-from datalab.app.settings import read_settings
+from datalab.app.operator import OPERATOR
 from datalab.cli.home import HomeOption
 
 app = typer.Typer(add_completion=False)
@@ -32,6 +31,10 @@ def init(
 
     Example: datalab init --home ./home --legal-name "Example Institute" --country FI --kind research
     """
+    # Imported here, so that `--help` does not wait for the databases' libraries.
+    from datalab.app.init import initialise
+    from datalab.app.settings import read_settings
+
     operator = replace(OPERATOR, legal_name=legal_name, country=country, kind=kind)
     issued = initialise(home, read_settings(), operator=operator)
     client = {"client_id": issued.client.client_id, "client_secret": issued.secret}

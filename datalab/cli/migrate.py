@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import typer
 
-from datalab.app.databases import open_engines
-from datalab.app.home import open_home
-from datalab.app.settings import read_settings
 from datalab.cli.home import HomeOption
 
 app = typer.Typer(add_completion=False)
@@ -18,6 +15,11 @@ def migrate(home: HomeOption) -> None:
 
     Example: datalab migrate --home ./home
     """
+    # Imported here, so that `--help` does not wait for the databases' libraries.
+    from datalab.app.databases import open_engines
+    from datalab.app.home import open_home
+    from datalab.app.settings import read_settings
+
     with open_engines(open_home(home), read_settings()) as engines:
         engines.migrate()
     print("The databases are up to date.")

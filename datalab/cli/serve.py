@@ -6,10 +6,6 @@ from typing import Annotated
 
 import typer
 
-from datalab.app.home import open_home
-from datalab.app.serve import serve as serve_gateway
-from datalab.app.settings import read_settings
-from datalab.app.wiring import open_gateway
 from datalab.cli.home import HomeOption
 
 app = typer.Typer(add_completion=False)
@@ -25,6 +21,12 @@ def serve(
 
     Example: datalab serve --home ./home --port 8080
     """
+    # Imported here, so that `--help` does not wait for the whole gateway.
+    from datalab.app.home import open_home
+    from datalab.app.serve import serve as serve_gateway
+    from datalab.app.settings import read_settings
+    from datalab.app.wiring import open_gateway
+
     given = {"DATALAB_SERVER_HOST": host, "DATALAB_SERVER_PORT": None if port is None else str(port)}
     settings = read_settings({name: value for name, value in given.items() if value is not None})
     opened = open_home(home)

@@ -30,7 +30,8 @@ from datalab.app.apply.workshop import Workshop, workshop_of
 from datalab.app.demo.commands import CREDENTIALS, CURL_CONFIG, curl_config
 from datalab.app.foundation import open_foundation
 from datalab.app.home import Home, HomeRefused, open_home
-from datalab.app.init import FIRST_CLIENT, OPERATOR, initialise
+from datalab.app.init import FIRST_CLIENT, initialise
+from datalab.app.operator import OPERATOR
 from datalab.app.settings import Settings
 from datalab.flow.authority import operator_principal
 from datalab.flow.principal import Principal
