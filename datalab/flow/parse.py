@@ -13,7 +13,8 @@ from typing import NoReturn
 from datalab.flow.errors import StatementRefused
 from datalab.flow.functions import fold, load
 from datalab.flow.sql.names import refuse_unqualified
-from datalab.flow.sql.nodes import Found, Json, read_query
+from datalab.flow.sql.nodes import read_query
+from datalab.flow.sql.tree import Found, Json
 
 __all__ = ["SERIALIZE", "Tables", "check"]
 
@@ -47,6 +48,8 @@ def check(serialized: str, tables: Tables) -> None:
 
 def _one_query(answer: Json) -> Json:
     if answer["error"]:
+        if "expression depth" in str(answer.get("error_message")):
+            raise StatementRefused("statement.too_deep", _TOO_DEEP)
         _refuse_error(str(answer.get("error_type")), str(answer.get("position", "")))
     statements = answer["statements"]
     if len(statements) != 1 or answer.keys() != {"error", "statements"}:

@@ -73,6 +73,7 @@ _KNOWN = (
     exp.Interval,
     exp.IntervalSpan,
     exp.Join,
+    exp.JSONKeyValue,
     exp.JSONPath,
     exp.JSONPathPart,
     exp.Kwarg,
@@ -237,7 +238,9 @@ def _name_table(node: exp.Table, scope: _Scope, found: Survey) -> None:
     if not isinstance(this, exp.Identifier) or not all(
         part is None or isinstance(part, exp.Identifier) for part in parts
     ):
-        raise StatementRefused("statement.name", "A dataset is named space.name, not in more parts.")
+        raise StatementRefused(
+            "statement.name", "A dataset is named space.name: two parts, written in the statement itself."
+        )
     catalog, schema = (part.name if part is not None else "" for part in parts)
     if schema:
         found.datasets.add(dataset(catalog, schema, this.name))

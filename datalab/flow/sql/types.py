@@ -59,15 +59,18 @@ def require_type(type_: Any) -> None:
             if info["catalog"] or info["schema"]:
                 _refuse(f"{info['schema']}.{info['name']}")
             require_name(info["name"])
-            pending.extend(_inner(info["user_type_modifiers"]))
+            pending.extend(_inner(info["user_type_modifiers"], "type", {"is_null", "value"}))
         elif "child_type" in info:
             pending.append(info["child_type"])
         else:
-            pending.extend(child["second"] for child in info.get("child_types", ()))
+            pending.extend(_inner(info.get("child_types", ()), "second", {"first"}))
 
 
-def _inner(modifiers: Any) -> list[Any]:
-    return [modifier["type"] for modifier in modifiers]
+def _inner(entries: Any, key: str, others: set[str]) -> list[Any]:
+    for entry in entries:
+        if entry.keys() != others | {key}:
+            _refuse("of an unknown form")
+    return [entry[key] for entry in entries]
 
 
 def _refuse(name: str) -> NoReturn:
