@@ -53,8 +53,12 @@ class Question:
         entities = [_principal_entity(self._principal), _dataset_entity(self._dataset)]
         return cedarpy.Entities.from_json_str(json.dumps(entities), SCHEMA)
 
+    @cached_property
+    def _now(self) -> dict[str, object]:
+        return _cedar_time(self._context.now)
+
     def request(self, action: Action) -> dict[str, object]:
-        context: dict[str, object] = {"now": _cedar_time(self._context.now)}
+        context: dict[str, object] = {"now": self._now}
         agreement = self._context.agreement
         if agreement is not None and agreement.covers(action):
             context["agreement"] = _cedar_agreement(agreement)
