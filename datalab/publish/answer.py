@@ -50,6 +50,13 @@ def judge(result: Mapping[str, Any], files: Sequence[FileIdentity]) -> Answer:
     raise InspectionFailed("publish.inspector", "The inspection failed; try again later.")
 
 
+def judge_problems(found: Sequence[object], files: Sequence[FileIdentity]) -> tuple[FileProblem, ...]:
+    """What a process said before it ended. Raises InspectionFailed: it is not about these files."""
+    if not found:
+        return ()
+    return judge({"problems": found, "total": len(found)}, files).problems
+
+
 def _problems(result: Mapping[str, Any], paths: set[str]) -> Answer:
     problems = []
     for one in result["problems"]:

@@ -22,8 +22,9 @@ from datalab.publish.footer import (
     TRAILER_BYTES,
     FooterRefused,
     FooterSchema,
+    check_chunks,
+    encrypted,
     footer_length,
-    is_encrypted,
     read_schema,
 )
 
@@ -61,11 +62,13 @@ class _Known:
 class Examiner:
     """Examines files from several threads; remembers each schema it met, so that files alike cost little.
 
-    describe: DuckDB's view of a footer's schema; called under a lock, once per distinct schema.
+    describe: DuckDB's view of a footer's schema; called under a lock, once per distinct schema. careful: each footer is
+    walked by our own means first, for what ends the process.
     """
 
-    def __init__(self, describe: Callable[[bytes, FooterSchema], TableSchema]) -> None:
+    def __init__(self, describe: Callable[[bytes, FooterSchema], TableSchema], *, careful: bool = False) -> None:
         self._describe = describe
+        self._careful = careful
         self._known: list[_Known] = []
         self._learning = threading.Lock()
         self._large = threading.Lock()
@@ -81,15 +84,18 @@ class Examiner:
 
     def _facts(self, footer: bytes, size_bytes: int) -> FileFacts:
         known = self._recognise(footer)
+        schema = read_schema(footer) if known is None else known.schema
+        if self._careful:
+            check_chunks(footer)
+        metadata = decode(footer)
+        if metadata.num_columns != schema.leaves:
+            raise _two_schemas()
+        flat = _flat(metadata) if known is None else known.flat
+        check_row_groups(metadata, flat, size_bytes - TRAILER_BYTES - len(footer))
         if known is None:
-            schema = read_schema(footer)
-            metadata = decode(footer)
             known = self._learn(footer, schema, metadata)
-        else:
-            metadata = decode(footer)
-        if metadata.num_columns != known.schema.leaves or not metadata.schema.equals(known.parquet):
-            raise FooterRefused("publish.corrupt", "is corrupt: its footer holds two schemas")
-        check_row_groups(metadata, known.flat, size_bytes - TRAILER_BYTES - len(footer))
+        if not metadata.schema.equals(known.parquet):
+            raise _two_schemas()
         return FileFacts(metadata.num_rows, known.index)
 
     def _recognise(self, footer: bytes) -> _Known | None:
@@ -102,10 +108,8 @@ class Examiner:
                 return known
             if len(self._known) >= MAX_SCHEMAS:
                 raise FooterRefused("publish.schema_differs", f"has one more schema than {MAX_SCHEMAS} others")
-            parquet = metadata.schema
-            flat = tuple(parquet.column(leaf).max_repetition_level == 0 for leaf in range(metadata.num_columns))
             described = self._describe(footer, schema)
-            known = _Known(schema, len(self.schemas), parquet, flat)
+            known = _Known(schema, len(self.schemas), metadata.schema, _flat(metadata))
             self.schemas.append(described)
             self._known.append(known)
             return known
@@ -140,8 +144,10 @@ def decode(footer: bytes) -> Any:
         consumed = metadata.serialized_size
     except (pa.ArrowException, OSError, ValueError, TypeError, UnicodeDecodeError):
         raise FooterRefused("publish.corrupt", "is corrupt: its footer cannot be read") from None
-    if consumed != len(footer) and (len(footer) - consumed == SIGNATURE_BYTES or is_encrypted(footer)):
-        raise FooterRefused("publish.encrypted", "is encrypted; encrypted Parquet files are not supported")
+    if consumed == len(footer) - SIGNATURE_BYTES:
+        raise encrypted()
+    if consumed != len(footer):
+        check_chunks(footer)
     return metadata
 
 
@@ -184,6 +190,16 @@ def _check_chunk(chunk: Any, rows: int, one_each: bool, data_end: int) -> None:
         raise FooterRefused("publish.corrupt", "is corrupt or truncated: its footer points outside of the file")
     if chunk.compression not in CODECS:
         raise FooterRefused("publish.codec", "is compressed in a way that is not supported")
+
+
+def _flat(metadata: Any) -> tuple[bool, ...]:
+    """For each leaf, whether it has one value per row."""
+    parquet = metadata.schema
+    return tuple(parquet.column(leaf).max_repetition_level == 0 for leaf in range(metadata.num_columns))
+
+
+def _two_schemas() -> FooterRefused:
+    return FooterRefused("publish.corrupt", "is corrupt: its footer holds two schemas")
 
 
 def _inconsistent() -> FooterRefused:

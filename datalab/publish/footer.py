@@ -6,6 +6,7 @@ Source: parquet-format, `parquet.thrift` and `README.md` (file layout), `Encrypt
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +17,8 @@ MAGIC_ENCRYPTED: Final = b"PARE"
 TRAILER_BYTES: Final = 8  # footer length (4, little endian) and magic
 LEAST_FILE_BYTES: Final = 12  # magic, trailer
 SIGNATURE_BYTES: Final = 28  # nonce and tag that follow the metadata of a signed plaintext footer
+
+LAST_CODEC: Final = 7  # LZ4_RAW
 
 MAX_FOOTER_BYTES: Final = 32 << 20
 MAX_COLUMNS: Final = 4096
@@ -67,7 +70,7 @@ def footer_length(tail: bytes, size_bytes: int) -> int:
         raise FooterRefused("publish.not_parquet", "is no Parquet file: it is too short")
     magic = tail[-4:]
     if magic == MAGIC_ENCRYPTED:
-        raise FooterRefused("publish.encrypted", "is encrypted; encrypted Parquet files are not supported")
+        raise encrypted()
     if magic != MAGIC:
         raise FooterRefused("publish.not_parquet", "is no Parquet file, or is truncated: it does not end with PAR1")
     length = int.from_bytes(tail[-8:-4], "little")
@@ -98,48 +101,65 @@ def read_schema(footer: bytes) -> FooterSchema:
     raise _corrupt()
 
 
-def is_encrypted(footer: bytes) -> bool:
-    """Whether a plaintext footer belongs to a file with encrypted columns: it names an algorithm, or a chunk is encrypted.
+def check_chunks(footer: bytes) -> None:
+    """Walks the whole footer for what pyarrow 26 does not survive: encrypted column chunks and unknown codecs.
 
-    Walks everything, which is slow; pyarrow 26 aborts the process when it looks at an encrypted column chunk.
+    Slow: it is for footers that are suspect already.
 
     Raises:
-        FooterRefused: malformed.
+        FooterRefused: malformed, encrypted, or compressed in a way that nobody knows.
     """
     reader = CompactReader(footer)
     try:
         for identifier, wire in reader.fields():
             if identifier in {8, 9}:
-                return True
+                raise encrypted()
             if identifier == 4 and wire == LIST:
-                if _any_chunk_encrypted(reader):
-                    return True
+                for group in _structs(reader):
+                    _check_group(reader, group)
             else:
                 reader.skip(wire)
     except Malformed:
         raise _corrupt() from None
-    return False
 
 
-def _any_chunk_encrypted(reader: CompactReader) -> bool:
-    """Over list<RowGroup>, whose field 1 is list<ColumnChunk>, whose fields 8 and 9 are crypto metadata."""
-    element, groups = reader.list_header()
-    found = False
-    for _ in range(groups):
-        if element != STRUCT:
-            raise Malformed("row groups are no structs")
-        for identifier, wire in reader.fields():
-            if identifier != 1 or wire != LIST:
-                reader.skip(wire)
-                continue
-            chunk, chunks = reader.list_header()
-            for _ in range(chunks):
-                if chunk != STRUCT:
-                    raise Malformed("column chunks are no structs")
-                for field, inner in reader.fields():
-                    found = found or field in {8, 9}
+def _check_group(reader: CompactReader, group: Iterator[tuple[int, int]]) -> None:
+    """RowGroup: field 1 is list<ColumnChunk>, whose field 3 is its metadata, 8 and 9 are for encryption."""
+    for identifier, wire in group:
+        if identifier != 1 or wire != LIST:
+            reader.skip(wire)
+            continue
+        for chunk in _structs(reader):
+            for field, inner in chunk:
+                if field in {8, 9}:
+                    raise encrypted()
+                if field == 3 and inner == STRUCT:
+                    _check_codec(reader)
+                else:
                     reader.skip(inner)
-    return found
+
+
+def _check_codec(reader: CompactReader) -> None:
+    """ColumnMetaData: field 4 is the codec."""
+    for identifier, wire in reader.fields():
+        if identifier == 4 and wire == I32:
+            if not 0 <= reader.integer() <= LAST_CODEC:
+                raise FooterRefused("publish.codec", "is compressed in a way that is not supported")
+        else:
+            reader.skip(wire)
+
+
+def _structs(reader: CompactReader) -> Iterator[Iterator[tuple[int, int]]]:
+    """The fields of each struct of the list at the cursor; all are to be consumed before the next."""
+    wire, size = reader.list_header()
+    if wire != STRUCT:
+        raise Malformed("not a list of structs")
+    for _ in range(size):
+        yield reader.fields()
+
+
+def encrypted() -> FooterRefused:
+    return FooterRefused("publish.encrypted", "is encrypted; encrypted Parquet files are not supported")
 
 
 def _elements(reader: CompactReader) -> list[Element]:

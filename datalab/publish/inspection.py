@@ -17,7 +17,7 @@ from itertools import chain
 from catalog.entities import Column, FileEntry
 from connectors.contract import FileIdentity
 from datalab.publish.agreement import TableSchema, difference, reference
-from datalab.publish.answer import Answer, judge
+from datalab.publish.answer import Answer, judge, judge_problems
 from datalab.publish.errors import FileProblem, FilesRefused, InspectionFailed, LocationRefused
 from datalab.publish.partitions import PartitionKey, PartitionsRefused, detect, segments
 from datalab.publish.process import Died, Inspector, Limits, Task
@@ -144,7 +144,9 @@ def _find_culprit(part: Task) -> Answer:
             raise InspectionFailed("publish.inspector", "The inspection failed; try again later.") from None
         path = part.files[died.at].path
         sentence = f"{path} is corrupt: reading its footer ended the process that inspected it."
-        return Answer((), (), (FileProblem(path=path, code="publish.corrupt", sentence=sentence),), 1)
+        culprit = FileProblem(path=path, code="publish.corrupt", sentence=sentence)
+        problems = (*judge_problems(died.problems, part.files), culprit)
+        return Answer((), (), problems, len(problems))
 
 
 def _agreed(files: Sequence[FileIdentity], schemas: Sequence[TableSchema]) -> TableSchema:

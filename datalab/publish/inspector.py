@@ -137,12 +137,11 @@ def confine(request: Mapping[str, Any], directories: Sequence[str], ports: Seque
 
 
 def run(request: Mapping[str, Any], output: IO[bytes]) -> None:
-    """Inspects and writes frames: `{"done": n}` as it goes, `{"at": n}` before each file when careful, then a result."""
+    """Inspects and writes frames: `{"done": n}` as it goes or, when careful, `{"at": n}` and `{"problem": ...}`; then a result."""
     directory = Path(request["directory"])
     source = source_of(request["source"], directory)
     confine(request, source.directories, source.ports)
     sys.modules["numpy"] = None  # type: ignore[assignment]  # documented: hides it; pyarrow spends half its start on it
-    from datalab.publish.examine import FileFacts
     from datalab.publish.survey import Survey
 
     files = files_of(request["files"])
@@ -150,15 +149,14 @@ def run(request: Mapping[str, Any], output: IO[bytes]) -> None:
     engine = Engine(directory, files[0].path, keys)
     sandbox.limit(memory_bytes=int(request["memory_bytes"]), file_bytes=MAX_FILE_BYTES)
     with connect(source) as connector:
-        survey = Survey(files, connector, engine.describe)
+        survey = Survey(files, connector, engine.describe, careful=request["careful"])
         if request["careful"]:
-            for index, file in enumerate(files):
-                write_frame(output, {"at": index})
-                found = survey.examine(file)
-                if not isinstance(found, FileFacts):
-                    write_frame(output, {"result": {"problems": [found], "total": 1}})
-                    return
-        result = survey.run(int(request["threads"]), lambda done: write_frame(output, {"done": done}))
+            result = survey.run_one_by_one(
+                lambda index: write_frame(output, {"at": index}),
+                lambda problem: write_frame(output, {"problem": problem}),
+            )
+        else:
+            result = survey.run(int(request["threads"]), lambda done: write_frame(output, {"done": done}))
     write_frame(output, {"result": result})
 
 

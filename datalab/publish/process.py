@@ -74,11 +74,12 @@ class Task:
 
 
 class Died(Exception):
-    """The process ended without an answer. at: the index of the file it was at, if it said so."""
+    """The process ended without an answer. at: the index of the file it was at, if it said so; problems: found until then."""
 
-    def __init__(self, at: int | None) -> None:
+    def __init__(self, at: int | None = None, problems: Sequence[object] = ()) -> None:
         super().__init__()
         self.at = at
+        self.problems = problems
 
 
 class Inspector:
@@ -124,7 +125,7 @@ class Inspector:
     def _started(self, directory: str) -> Iterator[subprocess.Popen[bytes]]:
         with self._lock:
             if self._cancelled:
-                raise Died(None)
+                raise Died
             process = self._process = _start(directory)
         try:
             yield process
@@ -183,6 +184,7 @@ def _converse(
     assert process.stdin is not None
     assert process.stdout is not None
     at: int | None = None
+    problems: list[object] = []
     try:
         write_frame(process.stdin, request)
         for _ in range(4 * total + 16):
@@ -194,6 +196,8 @@ def _converse(
                 at = message["at"]
             elif isinstance(message.get("done"), int):
                 report(min(message["done"], total))
+            elif "problem" in message:
+                problems.append(message["problem"])
     except (BrokenFrame, OSError):
-        raise Died(at) from None
+        raise Died(at, problems) from None
     raise InspectionFailed("publish.inspector", "The inspection failed; try again later.")

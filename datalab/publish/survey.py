@@ -24,31 +24,44 @@ Problem = dict[str, str]
 
 
 class Survey:
-    """The files as one connector yields them. describe: as `Examiner` takes it."""
+    """The files as one connector yields them. describe, careful: as `Examiner` takes them."""
 
     def __init__(
         self,
         files: Sequence[FileIdentity],
         connector: Connector,
         describe: Callable[[bytes, FooterSchema], TableSchema],
+        *,
+        careful: bool = False,
     ) -> None:
         self._files = files
         self._connector = connector
-        self._examiner = Examiner(describe)
+        self._examiner = Examiner(describe, careful=careful)
 
     def run(self, threads: int, report: Callable[[int], None]) -> dict[str, Any]:
         """Each file's rows and schema in order, or the first problems and their number; report: files done so far."""
         count = len(self._files)
         chunks = [range(start, min(start + CHUNK_FILES, count)) for start in range(0, count, CHUNK_FILES)]
-        facts: list[FileFacts] = []
-        problems: list[Problem] = []
-        done = 0
+        found: list[FileFacts | Problem] = []
         with ThreadPoolExecutor(threads) as pool:
-            for found in pool.map(self._examine_chunk, chunks):
-                facts += (one for one in found if isinstance(one, FileFacts))
-                problems += (one for one in found if not isinstance(one, FileFacts))
-                done += len(found)
-                report(done)
+            for some in pool.map(self._examine_chunk, chunks):
+                found += some
+                report(len(found))
+        return self._answer(found)
+
+    def run_one_by_one(self, at: Callable[[int], None], problem: Callable[[Problem], None]) -> dict[str, Any]:
+        """The same, told of each file before it is looked at and of each problem at once, should the process end there."""
+        found: list[FileFacts | Problem] = []
+        for index, file in enumerate(self._files):
+            at(index)
+            found.append(self._examine(file))
+            if not isinstance(found[-1], FileFacts):
+                problem(found[-1])
+        return self._answer(found)
+
+    def _answer(self, found: Sequence[FileFacts | Problem]) -> dict[str, Any]:
+        facts = [one for one in found if isinstance(one, FileFacts)]
+        problems = [one for one in found if not isinstance(one, FileFacts)]
         if problems:
             return {"problems": problems[:MAX_PROBLEMS], "total": len(problems)}
         return {
@@ -58,9 +71,9 @@ class Survey:
         }
 
     def _examine_chunk(self, chunk: range) -> list[FileFacts | Problem]:
-        return [self.examine(self._files[index]) for index in chunk]
+        return [self._examine(self._files[index]) for index in chunk]
 
-    def examine(self, file: FileIdentity) -> FileFacts | Problem:
+    def _examine(self, file: FileIdentity) -> FileFacts | Problem:
         try:
             with closing(self._connector.open(file.path, file)) as opened:
                 return self._examiner.examine(opened, file.size_bytes)
