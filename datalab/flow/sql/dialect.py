@@ -15,7 +15,7 @@ from sqlglot import exp
 from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.errors import ParseError, SqlglotError, TokenError
 from sqlglot.parsers.duckdb import DuckDBParser
-from sqlglot.tokens import Token, TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 from datalab.flow.errors import StatementRefused
 
@@ -58,7 +58,7 @@ class _Parser(DuckDBParser):
 
     pivoted = 1
 
-    def _parse_pivot_in(self) -> exp.In | exp.Alias:
+    def _parse_pivot_in(self) -> exp.In:
         place = super()._parse_pivot_in()
         self.pivoted *= max(1, len(place.expressions))
         if self.pivoted > _MAX_PIVOTED:
