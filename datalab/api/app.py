@@ -5,6 +5,7 @@ Owns the order of the layers (envelope, intake, routes). Must never hold an endp
 
 from __future__ import annotations
 
+import logging
 from importlib.metadata import version
 
 from fastapi import APIRouter, FastAPI, Response
@@ -25,8 +26,10 @@ from datalab.api import (
 )
 from datalab.api.envelope import Envelope
 from datalab.api.intake import MAX_BODY_BYTES, Intake
-from datalab.api.problems import answer_in_problems
+from datalab.api.problems import DOCUMENTED, answer_in_problems
 from datalab.api.services import Provided, Services
+
+log = logging.getLogger(__name__)
 
 ROUTERS: tuple[APIRouter, ...] = (
     oauth.router,
@@ -52,6 +55,7 @@ def create_api(services: Services, *, max_body_bytes: int = MAX_BODY_BYTES) -> F
         openapi_url="/openapi.json",
         docs_url=None,  # its page loads scripts from elsewhere
         redoc_url=None,
+        responses=DOCUMENTED,
         redirect_slashes=False,  # a redirect would tell which addresses exist
     )
     api.state.services = services
@@ -71,5 +75,10 @@ def healthz() -> dict[str, str]:
 
 
 def readyz(services: Provided) -> Response:
-    """The gateway can serve; without reasons, which are for operators."""
-    return Response(status_code=200 if services.ready() else 503)
+    """The gateway can serve; without reasons, which are for operators and go to the log."""
+    try:
+        ready = services.ready()
+    except Exception:
+        log.exception("Not ready")
+        ready = False
+    return Response(status_code=200 if ready else 503)

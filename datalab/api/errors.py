@@ -98,6 +98,7 @@ STATUS: Mapping[type[Exception], int] = {
     registry.Invalid: 422,
     registry.Conflict: 409,
     registry.Stale: 412,
+    registry.Unavailable: 503,
     oauth.ClientUnknown: 404,
     oauth.ClientRefused: 403,
     oauth.ClientInvalid: 422,

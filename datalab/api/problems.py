@@ -10,7 +10,7 @@ import json
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import cast
+from typing import Any, cast
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -22,6 +22,31 @@ from datalab.flow.errors import ScopeRefused, TokenRefused
 
 MEDIA_TYPE = "application/problem+json"
 MAX_PROBLEMS = 50
+DOCUMENTED: dict[int | str, dict[str, Any]] = {
+    status: {
+        "description": f"{description} (RFC 9457).",
+        "content": {
+            MEDIA_TYPE: {
+                "schema": {
+                    "type": "object",
+                    "required": ["type", "title", "status", "detail", "code", "request_id"],
+                    "properties": {
+                        "type": {"type": "string"},
+                        "title": {"type": "string"},
+                        "status": {"type": "integer"},
+                        "detail": {"type": "string", "description": "What is wrong, and what to do."},
+                        "code": {"type": "string", "description": "Stable: `stage.slug`."},
+                        "request_id": {"type": "string", "description": "As in the gateway's log."},
+                        "problems": {"type": "array", "items": {"type": "object"}},
+                    },
+                }
+            }
+        },
+    }
+    for status, description in (("4XX", "The request is refused"), ("5XX", "The gateway failed"), (422, "Not valid"))
+}
+"""The form of an error answer, for the OpenAPI document."""
+
 _OWN_MEMBERS = frozenset({"type", "title", "status", "detail", "code", "request_id", "instance"})
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar, cast
 
 from sqlalchemy import delete, exists, or_, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
 from catalog.entities import (
@@ -43,7 +43,7 @@ from datalab.db.datasets import DatasetRow, search_text
 from datalab.db.lists import SqlLists
 from datalab.db.policies import SqlPolicies
 from datalab.db.versions import newest_row
-from datalab.registry.errors import Conflict
+from datalab.registry.errors import Conflict, Unavailable
 
 Entity = TypeVar("Entity", bound=Registered)
 
@@ -215,3 +215,5 @@ class SqlStore:
         except IntegrityError as error:
             sentence = "Something still refers to this, or it refers to something that is not there."
             raise Conflict("registry.conflict", sentence) from error
+        except OperationalError as error:  # locked for longer than we wait, full, or gone
+            raise Unavailable from error

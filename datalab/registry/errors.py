@@ -6,6 +6,7 @@
     +- Invalid               registry.invalid      .detail["problems"]: [{"field", "problem"}]
     +- Conflict              registry.*            name_taken, in_use, status, reference, conflict
     +- Stale                 registry.stale        it changed since the caller read it
+    +- Unavailable           registry.unavailable  the database did not take the write: our fault, nothing was changed
 
 Must never name a thing that the caller may not see.
 """
@@ -50,3 +51,8 @@ class Conflict(RegistryError):
 class Stale(RegistryError):
     def __init__(self) -> None:
         super().__init__("registry.stale", "It changed since you read it: read it again and repeat your change.")
+
+
+class Unavailable(RegistryError):
+    def __init__(self) -> None:
+        super().__init__("registry.unavailable", "The change could not be stored now; nothing was changed. Try again.")

@@ -12,6 +12,6 @@ from tests.registry.world import World
 
 @pytest.fixture
 def gateway(tmp_path: Path) -> Iterator[Gateway]:
-    engine = open_engine(f"sqlite:///{tmp_path}/datalab.db")
+    engine = open_engine(f"sqlite:///{tmp_path}/datalab.db", busy_timeout_s=1)
     yield Gateway(World(engine).furnish())
     engine.dispose()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import random
@@ -33,6 +34,8 @@ PATCHES = [
     "/api/v1/datasets/health/cohort",
     "/api/v1/policies/none",
 ]
+
+POLICY = {"id": "p", "title": "P", "scope": "space:health", "effect": "permit", "actions": ["discover"]}
 
 DEEP = b"[" * 100_000 + b"]" * 100_000
 BODIES: dict[str, bytes] = {
@@ -175,6 +178,27 @@ def test_without_a_token_the_answer_says_how_to_get_one(gateway: Gateway) -> Non
 def test_health_needs_no_token_and_tells_nothing(gateway: Gateway) -> None:
     assert gateway.call("GET", "/healthz", None).json() == {"status": "ok"}
     assert (gateway.call("GET", "/readyz", None).status_code, gateway.call("GET", "/readyz", None).text) == (200, "")
+
+
+def test_a_gateway_that_cannot_serve_says_so_and_the_log_says_why(
+    gateway: Gateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken() -> bool:
+        raise ConnectionError("the database is gone")
+
+    state = gateway.api.state
+    state.services = dataclasses.replace(state.services, ready=broken)
+    answer = gateway.call("GET", "/readyz", None)
+    assert (answer.status_code, answer.text) == (503, "")
+    assert "the database is gone" in caplog.text
+
+
+def test_a_database_that_takes_no_write_is_our_fault_and_says_so(gateway: Gateway) -> None:
+    with gateway.world.engine.connect() as blocking:
+        blocking.exec_driver_sql("BEGIN IMMEDIATE")
+        answer = gateway.call("POST", "/api/v1/policies", json=POLICY)
+    assert (answer.status_code, answer.json()["code"]) == (503, "registry.unavailable")
+    check_problem(answer)
 
 
 def test_what_nobody_foresaw_is_logged_with_the_id_that_the_caller_gets(
