@@ -44,13 +44,17 @@ class Sources:
         return Source(storage=storage, credentials=self.credentials.get(storage.id), rules=self.rules)
 
 
+def rules_of(place: Path, home: Path) -> StorageRules:
+    return StorageRules(addresses=AddressRules(), local_roots=(place.parent,), home=home, ca_directory=home)
+
+
 class Lake:
     """alpha provides `health/cohort` from the directory `place`."""
 
     def __init__(self, world: World, place: Path, home: Path) -> None:
         self.world = world
         self.place = place
-        self.rules = StorageRules(addresses=AddressRules(), local_roots=(place.parent,), home=home, ca_directory=home)
+        self.rules = rules_of(place, home)
         self.store = SqlVersions(world.database)
         self.jobs_store = SqlJobs(world.database)
         self.versions = self.service()
