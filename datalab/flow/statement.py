@@ -29,8 +29,8 @@ _REMEMBERED_STATEMENTS = 1024
 class Statement:
     """One SELECT that passed the first gate.
 
-    sql: the caller's text, unchanged. datasets: sorted, each once. functions: folded names of all calls as written
-    (operators and syntax that the engine turns into calls are not among them). parameters: the names of placeholders,
+    sql: the caller's text, unchanged. datasets: sorted, each once. functions: folded names of all calls as written, and
+    of words that look like one; what operators and syntax call is not among them. parameters: the names of placeholders,
     `"1"`, `"2"` ... for `?` and `$1`, else `"name"` for `$name`.
     """
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from sqlglot.tokens import TokenType
+from sqlglot.tokenizer_core import TokenType
 
 from datalab.flow.errors import StatementRefused
-from datalab.flow.functions import fold
+from datalab.flow.functions import fold, load
 from datalab.flow.sql.dialect import Token
 
 _BEGINNINGS = frozenset(
@@ -66,9 +66,12 @@ def require_one_select(tokens: list[Token]) -> list[Token]:
 
 
 def called_names(tokens: list[Token]) -> frozenset[str]:
-    """The folded names that stand before an opening bracket and are no words of the grammar. A table alias with a list
-    of columns, `t(a, b)`, is among them: only the tree tells it from a call.
+    """The folded names that stand before an opening bracket and are not merely words of the grammar.
+
+    Two kinds of names may be too many: a table alias with a list of columns, `t(a, b)`, which only the tree tells from a
+    call, and a word that is also a function, `* REPLACE (...)`.
     """
+    functions = load().expressions
     names: set[str] = set()
     for token, following in pairwise(tokens):
         if following.token_type != TokenType.L_PAREN:
@@ -77,7 +80,7 @@ def called_names(tokens: list[Token]) -> frozenset[str]:
         if token.token_type != TokenType.IDENTIFIER:
             if token.token_type == TokenType.STRING or not (text[:1].isalpha() or text[:1] == "_"):
                 continue
-            if fold(text) in _GRAMMAR:
+            if fold(text) in _GRAMMAR and fold(text) not in functions:
                 continue
         names.add(fold(text))
     return frozenset(names)
