@@ -19,7 +19,7 @@ from datalab.api.paging import DEFAULT_LIMIT, Cursor, Limit, Paged, asked, paged
 from datalab.api.patches import Patch, patched
 from datalab.api.preconditions import IfMatch, etag_of, expected, tag
 from datalab.api.services import Provided, Services
-from datalab.flow.authority import LOCAL_ISSUER, Verb, may, of_dataset
+from datalab.flow.authority import Verb, may, of_dataset
 from datalab.flow.decision import Sight
 from datalab.flow.principal import Principal
 from datalab.flow.token import Scope
@@ -191,7 +191,7 @@ def get_audience(principal: Writer, services: Provided, space: str, name: str) -
 
 
 def owns(principal: Principal, dataset: Dataset) -> bool:
-    return principal.issuer == LOCAL_ISSUER or principal.participant.id == dataset.provider
+    return principal.participant.id == dataset.provider
 
 
 def known_of(dataset: Dataset, *, owner: bool) -> DatasetShown:
