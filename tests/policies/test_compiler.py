@@ -207,3 +207,27 @@ def test_a_shape_without_columns_is_refused() -> None:
 
 def _id_is(value: int) -> dict[str, Any]:
     return {"column": "id", "op": "eq", "value": value}
+
+
+EXTREMES = {
+    "DATE": ("5877642-06-25 (BC)", "5881580-07-10", "infinity", "-infinity"),
+    "TIMESTAMP": ("290309-12-22 (BC) 00:00:00", "294247-01-10 04:00:54.775806", "infinity", "-infinity"),
+    "TIMESTAMP_S": ("290309-12-22 (BC) 00:00:00", "294247-01-10 04:00:54", "infinity", "-infinity"),
+    "TIMESTAMP_MS": ("290309-12-22 (BC) 00:00:00", "294247-01-10 04:00:54", "infinity", "-infinity"),
+    "TIMESTAMP_NS": ("1677-09-22 00:00:00", "2262-04-11 23:47:16.854775806"),
+    "TIMESTAMP WITH TIME ZONE": ("290308-12-23 (BC) 00:00:00+00", "294247-01-10 04:00:54+00", "infinity", "-infinity"),
+}
+
+
+@pytest.mark.parametrize(("type_", "text"), [(type_, text) for type_, texts in EXTREMES.items() for text in texts])
+def test_no_mask_raises_on_the_ends_of_a_type(connection: duckdb.DuckDBPyConnection, type_: str, text: str) -> None:
+    about = dataset({"x": type_})
+    for kind in ({"with": "year"}, {"with": "hash"}):
+        shape = shape_of([permit(obligations={"masks": [{"column": "x", **kind}]})], about=about)
+        relation = f"(SELECT CAST('{text}' AS {type_}) AS x)"
+        view = compile_view(shape, relation, KEY)
+        found = connection.execute(f"SELECT typeof(x), CAST(x AS VARCHAR) FROM ({view})").fetchone()
+        assert found is not None
+        assert found[0] == shape.columns[0].result.sql
+        if kind["with"] == "year" and found[1] is not None:
+            assert "-01-01" in found[1] or "-12-31" in found[1]  # the session is west of UTC
