@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import cedarpy
 import pytest
 
 from catalog.entities import DatasetStatus, PersonalData, VersionStatus
@@ -161,6 +163,7 @@ def test_what_may_not_be_discovered_is_as_what_does_not_exist(
             answers.append((refused.value.code, refused.value.sentence, dict(refused.value.detail), list(shelf.reads)))
     assert answers[:2] == answers[2:]
     assert answers[0][3], "the first time everything is read"
+    assert "version files=True" not in answers[0][3], "how long that takes would tell"
 
 
 def test_owners_see_their_own_records_and_get_no_data_by_it(shelf: Shelf, decider: Decider) -> None:
@@ -378,6 +381,23 @@ def test_what_no_plan_can_hold_yet_is_refused(
     with pytest.raises(PlanRefused) as refused:
         require_rows(decision)
     assert code(refused) == expected
+
+
+def test_a_decision_compiles_the_policies_of_its_own_levels_alone(
+    shelf: Shelf, decider: Decider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf.put(*(policy(f"other_{number}", f"other_{number}") for number in range(500)), policy("open"))
+    compiled: list[str] = []
+    from_str = cedarpy.PolicySet.from_str
+
+    def compile_(text: str) -> cedarpy.PolicySet:
+        compiled.append(text)
+        return from_str(text)
+
+    monkeypatch.setattr(cedarpy, "PolicySet", SimpleNamespace(from_str=compile_))
+    for subject in ("ada", "bob"):
+        decider.decide(member(subject=subject), "health", "cohort")
+    assert [text.count("permit(") for text in compiled] == [1, 1, 1]  # discover, aggregate, query; nobody twice
 
 
 def test_only_the_decision_stage_makes_decisions() -> None:
