@@ -21,7 +21,7 @@ KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
 _FORMAT: Final = 1
 _CONTEXT: Final = b"datalab storage credentials"
-_LONGEST: Final = {"key_id": 256, "secret": 1024, "session_token": 8192}
+_LONGEST: Final = {"access_key": 256, "secret_key": 1024, "session_token": 8192}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,27 +34,29 @@ class Credentials:
 
     @classmethod
     def parse(cls, document: Mapping[str, str]) -> Self:
-        """From its JSON form: `key_id`, `secret`, optional `session_token`.
+        """From its JSON form, as a storage document has it: `access_key`, `secret_key`, optional `session_token`.
 
         Raises:
             CredentialsRefused: a field is missing, unknown, too long or not printable ASCII. Names fields, never values.
         """
         unknown = sorted(set(document) - set(_LONGEST))
         if unknown:
-            raise CredentialsRefused("Credentials have the fields key_id, secret and session_token only.")
-        for name in ("key_id", "secret"):
+            raise CredentialsRefused("Credentials have the fields access_key, secret_key and session_token only.")
+        for name in ("access_key", "secret_key"):
             if not document.get(name):
                 raise CredentialsRefused(f"Credentials need `{name}`.", field=name)
         for name, value in document.items():
             if not isinstance(value, str) or len(value) > _LONGEST[name] or not _plain(value):
                 raise CredentialsRefused(f"`{name}` is too long or holds characters that no key has.", field=name)
         return cls(
-            key_id=document["key_id"], secret=document["secret"], session_token=document.get("session_token") or None
+            key_id=document["access_key"],
+            secret=document["secret_key"],
+            session_token=document.get("session_token") or None,
         )
 
     def document(self) -> dict[str, str]:
         """The JSON form. Carries the secret."""
-        fields = {"key_id": self.key_id, "secret": self.secret}
+        fields = {"access_key": self.key_id, "secret_key": self.secret}
         return fields | ({"session_token": self.session_token} if self.session_token else {})
 
 

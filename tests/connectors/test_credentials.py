@@ -7,7 +7,7 @@ import pytest
 from connectors.credentials import Credentials, CredentialSealer
 from connectors.errors import CredentialsRefused, SealBroken
 
-SECRET = {"key_id": "AKIA-KEY", "secret": "very/secret+text=", "session_token": "token-text"}
+SECRET = {"access_key": "AKIA-KEY", "secret_key": "very/secret+text=", "session_token": "token-text"}
 KEY = bytes(range(32))
 SEALER = CredentialSealer({"k1": KEY}, current="k1")
 
@@ -46,7 +46,7 @@ def test_any_shortened_seal_is_broken() -> None:
 def test_keys_rotate() -> None:
     old = SEALER.seal("uid-1", SECRET)
     rotated = CredentialSealer({"k1": KEY, "k2": bytes(32)}, current="k2")
-    assert rotated.open("uid-1", old).secret == SECRET["secret"]
+    assert rotated.open("uid-1", old).secret == SECRET["secret_key"]
     assert not rotated.is_current(old)
     new = rotated.seal("uid-1", rotated.open("uid-1", old))
     assert rotated.is_current(new)
@@ -78,9 +78,9 @@ def test_no_text_of_a_credential_shows_it() -> None:
 @pytest.mark.parametrize(
     "document",
     [
-        {}, {"key_id": "a"}, {"secret": "b"}, {"key_id": "", "secret": "b"}, {"key_id": "a", "secret": "b", "more": "c"},
-        {"key_id": "a\n", "secret": "b"}, {"key_id": "a", "secret": "b c"}, {"key_id": "a", "secret": "ü"},
-        {"key_id": "a" * 300, "secret": "b"}, {"key_id": "a", "secret": 1},
+        {}, {"access_key": "a"}, {"secret_key": "b"}, {"access_key": "", "secret_key": "b"}, {"access_key": "a", "secret_key": "b", "more": "c"},
+        {"access_key": "a\n", "secret_key": "b"}, {"access_key": "a", "secret_key": "b c"}, {"access_key": "a", "secret_key": "ü"},
+        {"access_key": "a" * 300, "secret_key": "b"}, {"access_key": "a", "secret_key": 1},
     ],
 )  # fmt: skip
 def test_malformed_credentials_are_refused_without_being_quoted(document: dict[str, str]) -> None:
@@ -90,4 +90,4 @@ def test_malformed_credentials_are_refused_without_being_quoted(document: dict[s
 
 
 def test_an_empty_session_token_is_none() -> None:
-    assert Credentials.parse({"key_id": "a", "secret": "b", "session_token": ""}).session_token is None
+    assert Credentials.parse({"access_key": "a", "secret_key": "b", "session_token": ""}).session_token is None

@@ -30,6 +30,8 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         "DATALAB_ENGINE_TIMEOUT_S": "8",
         "DATALAB_ENGINE_ACTIVE": "4",
         "DATALAB_SERVER_SHUTDOWN_TIMEOUT_S": "3",
+        "DATALAB_STORAGE_ALLOWED_ENDPOINTS": "127.0.0.1",
+        "DATALAB_STORAGE_ALLOW_HTTP": "true",
     }
     names = write_data(root / "data")
     catalogue = root / "catalogue"
@@ -62,7 +64,15 @@ def write_data(directory: Path) -> list[str]:
 def documents(data: Path, names: list[str]) -> list[dict[str, Any]]:
     """What `datalab apply` registers."""
     orgs = {"clinic": ("DE", "public"), "maker": ("FI", "startup"), "nobody": ("NL", "sme")}
-    every = ["catalog:read", "datasets:write", "policies:write", "participants:write", "data:query", "audit:read"]
+    every = [
+        "catalog:read",
+        "storages:write",
+        "datasets:write",
+        "policies:write",
+        "participants:write",
+        "data:query",
+        "audit:read",
+    ]
     found: list[dict[str, Any]] = []
     for org, (country, kind) in orgs.items():
         found += [
