@@ -102,12 +102,11 @@ class JobShown(BaseModel):
 @router.post(
     "/datasets/{space}/{name}/versions",
     status_code=201,
-    response_model=VersionShown,
     responses={200: {"model": VersionShown}, 202: {"model": JobShown}},
 )
 def publish_version(
     principal: Writer, again: Again, services: Provided, space: str, name: str, response: Response
-) -> Any:
+) -> VersionShown | JobShown:
     """Inspects the location and publishes what lies there. 201: a new version. 200: the newest version already is exactly
     that. 202: it takes longer; `Location` is the job to ask.
     """

@@ -85,7 +85,7 @@ def sentences_of(error: Exception) -> list[str]:
     sentence = getattr(error, "sentence", None)
     if isinstance(sentence, str):
         listed = getattr(error, "detail", {}).get("problems", ())
-        return [sentence, *(f"  {one['field']}: {one['problem']}" for one in listed)]
+        return [sentence, *(f"  {one.get('field', one.get('path'))}: {one['problem']}" for one in listed)]
     if type(error).__name__.endswith("Refused") or type(error).__name__ in CLIENT_ERRORS:
         return [str(error)]
     raise error

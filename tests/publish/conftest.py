@@ -13,6 +13,9 @@ from connectors.registry import StorageRules
 from datalab.publish.inspection import Inspected, inspect
 from datalab.publish.process import Limits
 from datalab.publish.source import Source, connect
+from tests.connectors.conftest import S3Place, s3_place
+
+__all__ = ["S3Place", "s3_place"]
 
 Inspect = Callable[..., Inspected]
 
