@@ -17,11 +17,24 @@ from datalab.app.databases import open_engines
 from datalab.app.home import HomeRefused, open_home, read_keys
 from datalab.app.issuers import read_issuers
 from datalab.app.settings import Settings, SettingsRefused
+from datalab.flow.sandbox import landlock_abi
 
 
 def problems_of(settings: Settings, home: Path | None) -> list[str]:
     """One sentence per problem; none if the gateway can start. home: None leaves it out."""
-    return [*_of_issuers(settings), *_of_storages(settings), *(_of_home(settings, home) if home else ())]
+    return [
+        *_of_issuers(settings),
+        *_of_storages(settings),
+        *confinement_problems(settings),
+        *(_of_home(settings, home) if home else ()),
+    ]
+
+
+def confinement_problems(settings: Settings) -> list[str]:
+    """Whether the kernel lacks the Landlock that the settings ask for."""
+    if settings.engine.require_landlock and landlock_abi() == 0:
+        return ["DATALAB_ENGINE_REQUIRE_LANDLOCK: this kernel has no Landlock to confine the workers with"]
+    return []
 
 
 def _of_issuers(settings: Settings) -> Iterator[str]:

@@ -16,13 +16,14 @@ from fastapi import FastAPI
 from connectors.reuse import OpenConnectors
 from datalab.api.app import create_api
 from datalab.api.services import Services
+from datalab.app.check import confinement_problems
 from datalab.app.checkpoints import Checkpointer
 from datalab.app.foundation import Foundation, now, open_foundation
 from datalab.app.home import Home
 from datalab.app.identity import Identity, build_identity
 from datalab.app.places import Places, sealer, storage_rules
 from datalab.app.publishing import jobs_of, told_broken, versions_of
-from datalab.app.settings import Settings
+from datalab.app.settings import Settings, SettingsRefused
 from datalab.db.audit_reads import SqlTrail
 from datalab.db.operators import OperatedSpaces
 from datalab.flow.decision import Decider
@@ -53,6 +54,8 @@ def open_gateway(home: Home, settings: Settings, *, public_url: str, clock: Cloc
     Workers start with the application's lifespan, because they belong to its event loop. Raises HomeRefused and
     SettingsRefused.
     """
+    if problems := confinement_problems(settings):
+        raise SettingsRefused(problems)
     with open_foundation(home, settings, clock=clock) as base, _checkpoints(base), jobs_of(base) as jobs:
         identity = build_identity(
             settings,

@@ -240,7 +240,7 @@ def _refused(sight: Sight, action: Action) -> DecisionRefused:
 def _usable(dataset: Dataset, version: Version | None, number: int | None) -> Version:
     name = dataset.sql_name
     if version is None and number is None:
-        raise DecisionConflict("decision.no_version", f"{name} has no published version yet.", dataset=name)
+        raise DecisionConflict("decision.no_version", f"{name} has no published version at present.", dataset=name)
     if version is None:
         raise DecisionConflict(
             "decision.version_unknown", f"{name} has no version {number}.", dataset=name, version=number
