@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from catalog.errors import PathRefused
 from catalog.paths import check_location, check_relative_path
@@ -85,3 +89,18 @@ def test_a_location_is_otherwise_as_strict_as_a_file_name(location: str) -> None
 def test_a_deeply_escaped_name_is_refused_quickly() -> None:
     with pytest.raises(PathRefused):
         check_relative_path("%" + "25" * 120 + "2e%2e")
+
+
+@given(st.text(alphabet="aZ09_.=/-+@,:", max_size=20))
+def test_the_quick_look_at_plain_names_agrees_with_the_thorough_one(text: str) -> None:
+    def refused() -> bool:
+        try:
+            check_relative_path(text)
+        except PathRefused:
+            return True
+        return False
+
+    quick = refused()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("catalog.paths._PLAIN", re.compile(r"(?!)"))
+        assert refused() is quick

@@ -1,6 +1,6 @@
 """Session fixtures of the real servers, which `tests/conftest.py` gives to every test.
 
-A server that is not installed skips the test with the reason, or fails it where DATALAB_TESTS_NO_SKIP=1.
+A server that is not installed skips the test with the reason, or fails it where TESTS_NO_SKIP=1.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from typing import NoReturn
 
 import pytest
 
-NO_SKIP = "DATALAB_TESTS_NO_SKIP"
+NO_SKIP = "TESTS_NO_SKIP"
 
 
 class ServerMissing(Exception):
