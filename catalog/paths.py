@@ -16,7 +16,8 @@ from catalog.errors import PathRefused
 _FORBIDDEN = frozenset("?#*[]{}\\")
 _MAX_BYTES = 1024  # of an S3 key, https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 _MAX_SEGMENT_BYTES = 255  # NAME_MAX of Linux file systems
-_PLAIN = re.compile(
+_SEGMENT = r"(?!\.{1,2}(?:/|\Z))[A-Za-z0-9_.=+@,:-]+"
+_PLAIN = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*")  # most names: no doubt, and quickly checked
     r"(?!.*(?:^|/)\.{0,2}(?:/|$))[A-Za-z0-9_.=+@,:/-]{1,255}"
 )  # most names: no doubt, and quickly checked
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
@@ -29,7 +30,7 @@ def check_relative_path(text: str) -> str:
     characters, lone surrogates, more than 1024 bytes in all or 255 in a segment; and percent escapes that hide any of
     these or a `/` (others, as in the hive partition `city=S%C3%A3o`, are plain characters).
     """
-    if _PLAIN.fullmatch(text):
+    if len(text) <= _MAX_SEGMENT_BYTES and _PLAIN.fullmatch(text):
         return text
     if not text:
         raise PathRefused("A file name must not be empty.")
