@@ -18,8 +18,6 @@ _MAX_BYTES = 1024  # of an S3 key, https://docs.aws.amazon.com/AmazonS3/latest/u
 _MAX_SEGMENT_BYTES = 255  # NAME_MAX of Linux file systems
 _SEGMENT = r"(?!\.{1,2}(?:/|\Z))[A-Za-z0-9_.=+@,:-]+"
 _PLAIN = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*")  # most names: no doubt, and quickly checked
-    r"(?!.*(?:^|/)\.{0,2}(?:/|$))[A-Za-z0-9_.=+@,:/-]{1,255}"
-)  # most names: no doubt, and quickly checked
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
 
 
