@@ -118,11 +118,11 @@ def test_every_family_with_literals_is_in_the_table() -> None:
     assert {column_type(type_).family for type_ in GOOD} == set(Family) - {Family.BLOB, Family.OTHER}
 
 
-@pytest.mark.parametrize("name", COLUMNS)
+@pytest.mark.parametrize(
+    "name", [name for name, type_ in COLUMNS.items() if column_type(type_).family is not Family.OTHER]
+)
 def test_the_texts_of_cells_are_those_of_the_evaluator(connection: duckdb.DuckDBPyConnection, name: str) -> None:
     type_ = column_type(COLUMNS[name])
-    if type_.family is Family.OTHER:
-        pytest.skip("has no canonical text")
     rows = [{name: value} for value in VALUES[type_.sql]]
     table(connection, "cells", {name: type_.sql}, rows)
     shown = connection.execute(f"SELECT {canonical_sql(sql_name(name), type_)} FROM cells ORDER BY rowid").fetchall()
