@@ -21,11 +21,19 @@ class TableSchema:
     arrow: bytes
 
 
+def distinct(of_files: Sequence[TableSchema]) -> list[TableSchema]:
+    """The schemas that occur, each object once, in the order of their first file. Files alike share one object."""
+    return list({id(schema): schema for schema in of_files}.values())
+
+
 def reference(of_files: Sequence[TableSchema]) -> TableSchema:
     """The schema that is the rule: the one most files have, the first of those; at least one file."""
-    counts = Counter(schema.columns for schema in of_files)
-    most = max(counts.values())
-    return next(schema for schema in of_files if counts[schema.columns] == most)
+    counts = Counter(map(id, of_files))
+    files: Counter[tuple[tuple[str, str], ...]] = Counter()
+    for schema in distinct(of_files):
+        files[schema.columns] += counts[id(schema)]
+    most = max(files.values())
+    return next(schema for schema in distinct(of_files) if files[schema.columns] == most)
 
 
 def difference(schema: TableSchema, rule: TableSchema) -> str | None:

@@ -16,7 +16,7 @@ from itertools import chain
 
 from catalog.entities import Column, FileEntry
 from connectors.contract import FileIdentity
-from datalab.publish.agreement import TableSchema, difference, reference
+from datalab.publish.agreement import TableSchema, difference, distinct, reference
 from datalab.publish.answer import Answer, judge, judge_problems
 from datalab.publish.errors import FileProblem, FilesRefused, InspectionFailed, LocationRefused
 from datalab.publish.partitions import PartitionKey, PartitionsRefused, detect, segments
@@ -68,14 +68,14 @@ def inspect(
     rows = tuple(chain.from_iterable(answer.rows for answer in answers))
     schemas = tuple(chain.from_iterable(answer.schemas for answer in answers))
     rule = _agreed(files, schemas)
-    distinct = set(schemas)
+    occurring = distinct(schemas)
     return Inspected(
         files=tuple(file.entry(count) for file, count in zip(files, rows, strict=True)),
         columns=tuple(
             Column(
                 name=name,
                 type=type_,
-                nullable=any(schema.nullable[index] for schema in distinct),
+                nullable=any(schema.nullable[index] for schema in occurring),
                 partition=index >= len(rule.columns) - len(keys),
             )
             for index, (name, type_) in enumerate(rule.columns)
@@ -152,11 +152,11 @@ def _find_culprit(part: Task) -> Answer:
 def _agreed(files: Sequence[FileIdentity], schemas: Sequence[TableSchema]) -> TableSchema:
     """The one schema of all files. Raises FilesRefused, naming each file that differs and how."""
     rule = reference(schemas)
-    how = {schema: difference(schema, rule) for schema in set(schemas)}
+    how = {id(schema): difference(schema, rule) for schema in distinct(schemas)}
     problems = [
         FileProblem(path=file.path, code="publish.schema_differs", sentence=f"{file.path}: {text}.")
         for file, schema in zip(files, schemas, strict=True)
-        if (text := how[schema]) is not None
+        if (text := how[id(schema)]) is not None
     ]
     if problems:
         raise FilesRefused(problems)

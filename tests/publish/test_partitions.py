@@ -27,6 +27,7 @@ VALUES = [
     ["1"], ["1", "22"], ["0"], ["-5"], ["01"], ["01", "02"], ["9999999999999999999"], ["1.5"], ["1e3"], ["true"], ["x", "1"],
     ["2020-01-01"], ["2020-01-01", "2020-12-31"], ["2020-13-01"], ["2020-01-01 10:00:00"], ["12:00"],
     ["__HIVE_DEFAULT_PARTITION__", "1"], ["__HIVE_DEFAULT_PARTITION__", "x"], ["NULL", "7"], ["", "1"], ["2020-1-1"],
+    ["2020-01-01%2010%3A00%3A00"], ["%31"], ["S%C3%A3o"], ["100%"],
 ]  # fmt: skip
 
 
@@ -71,6 +72,11 @@ def test_a_key_with_quotes_or_spaces_is_a_column_like_others(lake: Path, inspect
     assert [(column.name, column.type) for column in inspect_lake().columns] == [
         ("v", "BIGINT"), ("the year's", "BIGINT"),
     ]  # fmt: skip
+
+
+def test_a_key_with_a_percent_escape_is_the_name_as_it_stands(lake: Path, inspect_lake: Inspect) -> None:
+    write(lake / "k%20x=1" / "p.parquet")
+    assert [column.name for column in inspect_lake().columns] == ["v", "k%20x"]
 
 
 @pytest.mark.parametrize("key", ["v", "V"])
