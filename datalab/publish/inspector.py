@@ -75,7 +75,7 @@ class Engine:
                     f"lies in a partition named {shown(key)}, and has a column {shown(own[key.casefold()])}: "
                     "rename one of them",
                 )
-        self._count += 1  # a name of its own: DuckDB remembers files by name, size and second
+        self._count += 1  # a name of its own: DuckDB's caches know files by name, size and second
         file = self._directory / str(self._count) / self._place / "footer.parquet"
         file.parent.mkdir(parents=True)
         file.write_bytes(b"PAR1" + footer + len(footer).to_bytes(4, "little") + b"PAR1")
