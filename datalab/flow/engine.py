@@ -86,7 +86,7 @@ class Run:
         self._worker = worker
         unchanged = asyncio.ensure_future(self._check_files())
         try:
-            await worker.send(ring.RUN, plan.message())
+            await self._send(ring.RUN, plan.message())
             await self._look_ahead()
         except FlowError:
             await unchanged  # a changed file explains an engine error better than the error does
@@ -128,7 +128,7 @@ class Run:
                 start = slot * ring.SLOT_BYTES
                 yield worker.memory[start : start + used]
                 if not self._clean:
-                    await worker.send(ring.FREE, bytes([slot]))
+                    await self._send(ring.FREE, bytes([slot]))
             elif kind == ring.DONE:
                 await self._finish(payload)
             else:
@@ -169,11 +169,17 @@ class Run:
             limit = self._pool.options.timeout_s
             raise TimedOut("engine.timeout", f"The query took longer than {limit:g} seconds and was ended.") from error
         except WorkerDied as error:
-            await worker.process.wait()
-            log.error("engine.failed: a worker died with %s", worker.process.returncode)  # noqa: TRY400  no trace to tell
-            raise TooLarge("engine.memory", _SENTENCES["engine.memory"]) from error
+            raise await died(worker) from error
         finally:
             self._budget_s = max(self._budget_s - (loop.time() - asked), 0.001)
+
+    async def _send(self, kind: bytes, payload: bytes) -> None:
+        worker = self._worker
+        assert worker is not None
+        try:
+            await worker.send(kind, payload)
+        except WorkerDied as error:
+            raise await died(worker) from error
 
     async def _finish(self, payload: bytes) -> None:
         self._clean = True
@@ -187,6 +193,13 @@ class Run:
     def _refusal(self, payload: bytes) -> FlowError:
         self._clean = True
         return refusal(orjson.loads(payload), self._plan)
+
+
+async def died(worker: Worker) -> TooLarge:
+    """A worker that ended by itself ran into the limits of its memory, as far as anyone can tell."""
+    await worker.process.wait()
+    log.error("engine.memory: a worker died with %s", worker.process.returncode)
+    return TooLarge("engine.memory", _SENTENCES["engine.memory"])
 
 
 _SENTENCES: Final[Mapping[str, str]] = {

@@ -78,8 +78,17 @@ class Worker:
     )  # read, its payload not yet: receive may be cancelled between
 
     async def send(self, kind: bytes, payload: bytes = b"") -> None:
+        """Write a frame.
+
+        Raises:
+            WorkerDied: the process is gone.
+        """
         self.writer.write(ring.frame(kind, payload))
-        await self.writer.drain()
+        try:
+            await self.writer.drain()
+        except ConnectionError as error:
+            self.dead = True
+            raise WorkerDied from error
 
     async def receive(self) -> tuple[bytes, bytes]:
         """The next frame.

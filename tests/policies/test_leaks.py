@@ -141,7 +141,11 @@ def test_hidden_rows_raise_nothing_and_change_nothing(people: duckdb.DuckDBPyCon
         assert shown == people.execute(_query(shape, probe, f"copy{number}")).fetchall()
 
 
-@pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape not in {"sample", "in"}])
+MAY_STOP_EARLY = {"sample", "in", "top-n"}
+"""Shapes that need not reach the row that raises."""
+
+
+@pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape not in MAY_STOP_EARLY])
 def test_the_same_query_on_the_bare_files_raises(people: duckdb.DuckDBPyConnection, shape: str) -> None:
     for probe in PROBES:
         with pytest.raises(duckdb.Error, match="secret"):
