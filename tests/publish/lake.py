@@ -4,48 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from catalog.entities import Dataset, Storage, StorageKind
-from connectors.addresses import AddressRules
-from connectors.credentials import Credentials
-from connectors.registry import StorageRules
 from datalab.db.jobs import SqlJobs
 from datalab.db.publishing import SqlVersions
 from datalab.flow.principal import Principal
 from datalab.publish.process import Limits
-from datalab.publish.source import Source
 from datalab.publish.versions import Versions
+from tests.publish.files import Sources, rules_of, write
 from tests.registry.world import MACHINE, World, dataset
-
-
-def write(path: Path, table: pa.Table | Mapping[str, list[Any]], **options: Any) -> Path:
-    """A Parquet file, as a careful writer puts it there: a new file in the old one's place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.new")
-    pq.write_table(table if isinstance(table, pa.Table) else pa.table(dict(table)), beside, **options)
-    beside.rename(path)
-    return path
-
-
-@dataclass
-class Sources:
-    """Storages of this machine, and credentials by storage id."""
-
-    rules: StorageRules
-    credentials: Mapping[str, Credentials]
-
-    def source(self, storage: Storage) -> Source:
-        return Source(storage=storage, credentials=self.credentials.get(storage.id), rules=self.rules)
-
-
-def rules_of(place: Path, home: Path) -> StorageRules:
-    return StorageRules(addresses=AddressRules(), local_roots=(place.parent,), home=home, ca_directory=home)
 
 
 class Lake:

@@ -18,7 +18,7 @@ from datalab.publish.draft import DraftNames, draft, text
 from datalab.publish.hints import entity, hint, personal_data, plain
 from datalab.publish.inspection import Inspected
 from tests.connectors.conftest import S3Place
-from tests.publish.lake import write
+from tests.publish.files import write
 from tests.servers.seaweedfs import READER
 
 ROOT = Path(__file__).parents[2]

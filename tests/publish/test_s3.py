@@ -26,7 +26,7 @@ from datalab.publish.source import Source, connect
 from datalab.publish.versions import Publication, Versions
 from tests.connectors.conftest import LOOPBACK, S3Place
 from tests.publish import hostile
-from tests.publish.lake import Sources
+from tests.publish.files import Sources
 from tests.registry.world import MACHINE, World, dataset
 from tests.servers.seaweedfs import READER
 

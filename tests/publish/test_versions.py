@@ -17,7 +17,8 @@ from datalab.db.database import open_engine
 from datalab.flow.errors import TokenRefused
 from datalab.flow.principal import Principal
 from datalab.publish.errors import FilesChanged, FilesRefused, NotProvider, VersionConflict, VersionNotFound
-from tests.publish.lake import Lake, lake, write
+from tests.publish.files import write
+from tests.publish.lake import Lake, lake
 from tests.registry.world import MACHINE, World
 
 
