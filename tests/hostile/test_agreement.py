@@ -16,7 +16,7 @@ from datalab.flow.errors import StatementRefused
 from datalab.flow.parse import check
 from datalab.flow.statement import parse
 from tests.hostile.corpus import load
-from tests.hostile.grammar import DATASETS, query
+from tests.hostile.grammar import DATASETS, Around, query
 
 Serialize = Callable[[str], str]
 QUIET = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much)
@@ -90,7 +90,7 @@ SETTINGS = settings(deadline=None, suppress_health_check=QUIET, derandomize=True
 
 
 @SETTINGS
-@given(sql=query(2))
+@given(sql=query(Around(2)))
 @example(sql="WITH t AS (FROM a.t) SELECT * FROM t, (WITH t AS (FROM t) FROM t) AS q")
 def test_the_gates_and_the_binder_mean_the_same_tables(
     sql: str, serialize: Serialize, binder: duckdb.DuckDBPyConnection
@@ -99,8 +99,8 @@ def test_the_gates_and_the_binder_mean_the_same_tables(
 
 
 @pytest.mark.slow
-@settings(SETTINGS, max_examples=6000)
-@given(sql=query(3))
+@settings(SETTINGS, max_examples=600)
+@given(sql=query(Around(3)))
 def test_the_gates_and_the_binder_mean_the_same_tables_at_length(
     sql: str, serialize: Serialize, binder: duckdb.DuckDBPyConnection
 ) -> None:
@@ -108,7 +108,7 @@ def test_the_gates_and_the_binder_mean_the_same_tables_at_length(
 
 
 @SETTINGS
-@given(sql=query(2, used=True))
+@given(sql=query(Around(2, used=True)))
 def test_a_statement_that_binds_is_not_refused_for_its_names(
     sql: str, serialize: Serialize, binder: duckdb.DuckDBPyConnection
 ) -> None:
