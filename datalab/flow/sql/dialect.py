@@ -98,7 +98,7 @@ def tokenize(sql: str, limits: Limits) -> list[Token]:
             "The statement could not be read: a quote or a comment is not closed, or a literal is odd.",
         ) from None
     if len(tokens) > limits.max_tokens:
-        _refuse_long(f"at most {limits.max_tokens} words and signs; pass a long list as a parameter")
+        _refuse_long(f"at most {limits.max_tokens} words and signs")
     _measure(tokens, limits)
     return tokens
 
