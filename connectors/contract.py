@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Literal, Protocol, Self
@@ -154,6 +155,12 @@ class RandomAccess(Protocol):
     def close(self) -> None: ...
 
 
+class Opener(Protocol):
+    def __call__(self, path: str, expected: FileIdentity | FileEntry | None = None) -> RandomAccess:
+        """See `Connector.open`."""
+        ...
+
+
 class Connector(Protocol):
     """One storage. Safe to use from several threads. Every method raises `StorageError` and nothing else."""
 
@@ -182,6 +189,10 @@ class Connector(Protocol):
             NotFound: there is no such file.
             FileChanged: it is not the expected one; S3 may notice this at a later read too.
         """
+        ...
+
+    def opening(self) -> AbstractContextManager[Opener]:
+        """`open` for several files in a row, by one thread: what they have in common is looked at once."""
         ...
 
     def engine_paths(self, paths: Iterable[str]) -> tuple[str, ...]:

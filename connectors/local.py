@@ -12,13 +12,14 @@ import posixpath
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Final, Self
 
 from catalog.entities import FileEntry
 from connectors.beneath import Beneath
-from connectors.contract import DATA_SUFFIX, MAX_FILES, EngineAccess, FileIdentity, Rights, hidden
+from connectors.contract import DATA_SUFFIX, MAX_FILES, EngineAccess, FileIdentity, Opener, Rights, hidden
 from connectors.errors import (
     FileChanged,
     NotFound,
@@ -84,12 +85,13 @@ class LocalConnector:
     def open(self, path: str, expected: FileIdentity | FileEntry | None = None) -> LocalFile:
         """See `Connector.open`."""
         with self._beneath() as beneath:
-            descriptor, status = beneath.open_file(checked_path(path))
-        identity = _identity(path, status)
-        if expected is not None and not identity.same_content(expected):
-            os.close(descriptor)
-            raise FileChanged("The file is no longer the one that was recorded.", path=shown(path))
-        return LocalFile(descriptor, identity)
+            return _opened(beneath, path, expected)
+
+    @contextmanager
+    def opening(self) -> Iterator[Opener]:
+        """See `Connector.opening`: the root and the directories on the way stay open meanwhile."""
+        with self._beneath() as beneath:
+            yield partial(_opened, beneath)
 
     def engine_paths(self, paths: Iterable[str]) -> tuple[str, ...]:
         """See `Connector.engine_paths`: absolute paths."""
@@ -145,6 +147,15 @@ class LocalConnector:
                 raise RootRefused("The storage's directory does not exist, or is a symbolic link.") from None
         with Beneath(root) as beneath:
             yield beneath
+
+
+def _opened(beneath: Beneath, path: str, expected: FileIdentity | FileEntry | None = None) -> LocalFile:
+    descriptor, status = beneath.open_file(checked_path(path))
+    identity = _identity(path, status)
+    if expected is not None and not identity.same_content(expected):
+        os.close(descriptor)
+        raise FileChanged("The file is no longer the one that was recorded.", path=shown(path))
+    return LocalFile(descriptor, identity)
 
 
 def _placed(root: str, roots: Sequence[Path]) -> tuple[Path, tuple[str, ...]]:

@@ -15,6 +15,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -24,7 +25,7 @@ from minio.datatypes import Object
 
 from catalog.entities import FileEntry, Storage
 from connectors.addresses import AddressRules
-from connectors.contract import DATA_SUFFIX, MAX_FILES, EngineAccess, FileIdentity, Rights, is_data
+from connectors.contract import DATA_SUFFIX, MAX_FILES, EngineAccess, FileIdentity, Opener, Rights, is_data
 from connectors.credentials import Credentials
 from connectors.errors import (
     AccessDenied,
@@ -122,6 +123,10 @@ class S3Connector:
         if expected is not None and not identity.same_content(expected):
             raise FileChanged("The file is no longer the one that was recorded.", path=shown(path))
         return S3File(self._client, self._bucket, self._prefix + path, identity)
+
+    def opening(self) -> AbstractContextManager[Opener]:
+        """See `Connector.opening`: objects have nothing in common."""
+        return nullcontext(self.open)
 
     def engine_paths(self, paths: Iterable[str]) -> tuple[str, ...]:
         """See `Connector.engine_paths`: `s3://bucket/key`."""

@@ -169,20 +169,22 @@ def check_row_groups(metadata: Any, flat: tuple[bool, ...], data_end: int) -> No
         if count < 0 or group.num_columns != len(flat):
             raise _inconsistent()
         counted += count
+        column = group.column
         for leaf, one_each in enumerate(flat):
-            _check_chunk(group.column(leaf), count, one_each, data_end)
+            chunk = column(leaf)
+            values, size = chunk.num_values, chunk.total_compressed_size
+            if (values != count and (one_each or values < count)) or size < 0:
+                raise _inconsistent()
+            if count:
+                _check_place(chunk, size, data_end)
     if counted != rows:
         raise _inconsistent()
 
 
-def _check_chunk(chunk: Any, rows: int, one_each: bool, data_end: int) -> None:
-    values, size = chunk.num_values, chunk.total_compressed_size
-    if values < rows or (one_each and values != rows) or size < 0:
-        raise _inconsistent()
+def _check_place(chunk: Any, size: int, data_end: int) -> None:
+    """A chunk with rows lies within the file, in a codec that can be read."""
     if chunk.file_path:
         raise FooterRefused("publish.external", "refers to columns in other files")
-    if rows == 0:
-        return
     start, dictionary = chunk.data_page_offset, chunk.dictionary_page_offset
     if dictionary is not None and 0 < dictionary < start:
         start = dictionary

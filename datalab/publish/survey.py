@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any, Final
 
-from connectors.contract import Connector, FileIdentity
+from connectors.contract import Connector, FileIdentity, Opener
 from connectors.errors import StorageError
 from datalab.publish.agreement import TableSchema
 from datalab.publish.examine import Examiner, FileFacts
@@ -52,9 +52,9 @@ class Survey:
     def run_one_by_one(self, at: Callable[[int], None], problem: Callable[[Problem], None]) -> dict[str, Any]:
         """The same, told of each file before it is looked at and of each problem at once, should the process end there."""
         found: list[FileFacts | Problem] = []
-        for index, file in enumerate(self._files):
+        for index in range(len(self._files)):
             at(index)
-            found.append(self._examine(file))
+            found += self._examine_chunk(range(index, index + 1))
             if not isinstance(found[-1], FileFacts):
                 problem(found[-1])
         return self._answer(found)
@@ -71,16 +71,24 @@ class Survey:
         }
 
     def _examine_chunk(self, chunk: range) -> list[FileFacts | Problem]:
-        return [self._examine(self._files[index]) for index in chunk]
-
-    def _examine(self, file: FileIdentity) -> FileFacts | Problem:
         try:
-            with closing(self._connector.open(file.path, file)) as opened:
+            with self._connector.opening() as open_file:
+                return [self._examine(open_file, self._files[index]) for index in chunk]
+        except StorageError as error:  # the storage as a whole is gone
+            return [_refused(self._files[index], error) for index in chunk]
+
+    def _examine(self, open_file: Opener, file: FileIdentity) -> FileFacts | Problem:
+        try:
+            with closing(open_file(file.path, file)) as opened:
                 return self._examiner.examine(opened, file.size_bytes)
         except FooterRefused as refusal:
             return {"path": file.path, "code": refusal.code, "sentence": f"{file.path} {refusal.sentence}."}
         except StorageError as error:
-            return {"path": file.path, "code": error.code, "sentence": f"{file.path}: {error.sentence}"}
+            return _refused(file, error)
+
+
+def _refused(file: FileIdentity, error: StorageError) -> Problem:
+    return {"path": file.path, "code": error.code, "sentence": f"{file.path}: {error.sentence}"}
 
 
 def _message(schema: TableSchema) -> dict[str, object]:

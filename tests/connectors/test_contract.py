@@ -200,3 +200,20 @@ def test_the_check_says_what_works_and_which_rights_are_least(place: Place) -> N
     full = place.connector.check()
     assert (full.listing, full.reading, full.problems) == (True, True, ())
     assert full.least
+
+
+def test_several_files_are_opened_in_a_row_with_the_same_checks(place: Place) -> None:
+    place.put("x/a.parquet", b"aaaa")
+    place.put("x/b.parquet", b"bbbb")
+    listed = {file.path: file for file in place.connector.list("x")}
+    place.put("x/b.parquet", b"new")
+    with place.connector.opening() as open_file:
+        first = open_file("x/a.parquet", listed["x/a.parquet"])
+        assert first.read() == b"aaaa"
+        first.close()
+        with pytest.raises(FileChanged):
+            open_file("x/b.parquet", listed["x/b.parquet"]).read()
+        with pytest.raises(NotFound):
+            open_file("x/nothing.parquet").read()
+        with pytest.raises(PathRefused):
+            open_file("../x/a.parquet")
