@@ -298,7 +298,9 @@ def lock_instance(connection: duckdb.DuckDBPyConnection, options: Mapping[str, A
         "SET s3_url_compatibility_mode=true",  # `?s3_endpoint=` and `[1]` in a key are plain characters
         "SET enable_global_s3_configuration=false",  # no credentials but the secrets
         "SET enable_http_metadata_cache=false",
-        "SET parquet_metadata_cache=true",
+        # Either cache takes a file that was rewritten in place within a second for the old one (decision 0007).
+        "SET parquet_metadata_cache=false",
+        "SET enable_external_file_cache=false",
         "SET preserve_insertion_order=true",
         "SET TimeZone='UTC'",
         f"SET home_directory={literal(options['temp_directory'])}",

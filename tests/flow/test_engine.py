@@ -288,3 +288,23 @@ def test_one_query_too_many_is_told_to_come_back(options: EngineOptions, make_pl
 def test_a_worker_leaves_nothing_behind(options: EngineOptions, make_plan: MakePlan) -> None:
     on_engine(options, lambda engine: answer(engine, make_plan(ask("SELECT 1"))))
     assert list(Path(options.temp_root).iterdir()) == []
+
+
+def test_a_file_rewritten_in_place_is_never_read_from_a_warm_workers_cache(
+    options: EngineOptions, make_plan: MakePlan, files: Path, tmp_path: Path
+) -> None:
+    """Same size, same second: only the content differs, and a new version's plan must see it on the same worker."""
+    sql = "SELECT sum(n) FROM lab.people"
+    target = files / "people" / "part.parquet"
+
+    def rewrite(value: int) -> None:
+        fresh = tmp_path / "fresh.parquet"
+        duckdb.connect().execute(f"COPY (SELECT {value} AS n FROM range(10)) TO '{fresh}' (FORMAT parquet)")
+        target.write_bytes(fresh.read_bytes())
+
+    async def work(engine: Engine) -> None:
+        for value in range(1, 9):
+            rewrite(value)
+            assert json.loads(await answer(engine, make_plan(ask(sql))))["rows"] == [[str(value * 10)]]
+
+    on_engine(options, work)
