@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from datalab.flow.request import Format
 
 SAFE_INTEGER: Final = 2**53
+_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001  TIMESTAMP_NS has no zone
 TRUNCATED: Final = b"datalab.truncated"
 """Key in Arrow's last batch and in Parquet's footer that says whether the caller's max_rows cut the result."""
 
@@ -167,6 +168,8 @@ ENCODERS: Final[Mapping[Format, type[ArrowEncoder | ParquetEncoder | CsvEncoder 
 
 def json_column(column: pa.Array) -> list[object]:
     """A column's values as JSON values; whole columns that need no conversion skip the walk."""
+    if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
+        return [None if value is None else _nanoseconds(value) for value in column.cast(pa.int64()).to_pylist()]
     values: list[object] = column.to_pylist()
     if _is_plain_json(column.type):
         return values
@@ -201,6 +204,12 @@ def json_value(value: object) -> Any:
             return [json_value(item) for item in value]
         case _:
             return str(value)
+
+
+def _nanoseconds(since_epoch: int) -> str:
+    """ISO 8601 with all nine digits, which Python's own timestamps cannot hold. Raises OverflowError outside their years."""
+    seconds, rest = divmod(since_epoch, 1_000_000_000)
+    return f"{(_EPOCH + timedelta(seconds=seconds)).isoformat()}.{rest:09d}"
 
 
 def _nonfinite(value: float) -> str:

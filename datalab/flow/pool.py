@@ -31,11 +31,6 @@ log = logging.getLogger(__name__)
 START_TIMEOUT_S: Final = 30.0
 CANCEL_GRACE_S: Final = 0.5
 
-_PROGRAM: Final = (
-    # Optional guests of pyarrow and duckdb: they cost half a second and start threads, which Landlock does not bear.
-    "import sys; sys.modules.update(dict.fromkeys(('numpy', 'pandas'))); from datalab.flow.worker import main; main()"
-)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineOptions:
@@ -257,7 +252,7 @@ class Pool:
         try:
             # -P and -s: nothing from the working directory or the user's site can stand in for our modules.
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-P", "-s", "-c", _PROGRAM, str(theirs.fileno()), str(memory_fd),
+                sys.executable, "-P", "-s", "-m", "datalab.flow.start", str(theirs.fileno()), str(memory_fd),
                 pass_fds=(theirs.fileno(), memory_fd), cwd=directory, env=_worker_environment(),
                 stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
                 start_new_session=True,

@@ -12,7 +12,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterator
-from typing import Final, Protocol
+from typing import Final
 
 SLOT_BYTES: Final = 1 << 20
 SLOTS: Final = 6
@@ -71,69 +71,3 @@ def _read_exactly(control: socket.socket, size: int) -> bytes | None:
             return None
         parts += piece
     return bytes(parts)
-
-
-class Slots(Protocol):
-    """Where a writer gets the next free slot from; blocks until one came back, raises when the query was cancelled."""
-
-    def take(self) -> int: ...
-
-
-class RingSink:
-    """A file-like sink for encoders: bytes go into the current slot, full slots go to the gateway.
-
-    `close` is a no-op, since encoders close what they wrote to; `finish` sends what is left.
-    """
-
-    def __init__(self, ring: memoryview, control: socket.socket, slots: Slots) -> None:
-        self._ring = ring
-        self._control = control
-        self._slots = slots
-        self._slot: int | None = None
-        self._used = 0
-        self.bytes_written = 0
-        self.closed = False
-
-    def write(self, data: bytes | memoryview) -> int:
-        source = memoryview(data).cast("B")
-        size = len(source)
-        offset = 0
-        while offset < size:
-            if self._slot is None:
-                self._slot = self._slots.take()
-                self._used = 0
-            start = self._slot * SLOT_BYTES + self._used
-            count = min(size - offset, SLOT_BYTES - self._used)
-            self._ring[start : start + count] = source[offset : offset + count]
-            self._used += count
-            offset += count
-            if self._used == SLOT_BYTES:
-                self.flush()
-        self.bytes_written += size
-        return size
-
-    def flush(self) -> None:
-        """Hand the current slot to the gateway, if it holds anything."""
-        if self._slot is None or self._used == 0:
-            return
-        slot, self._slot = self._slot, None
-        self._control.sendall(frame(CHUNK_SENT, CHUNK.pack(slot, self._used)))
-        self.sent(slot, self._used)
-
-    def sent(self, slot: int, used: int) -> None:
-        """Called for each slot that went to the gateway."""
-
-    def writable(self) -> bool:
-        return True
-
-    def readable(self) -> bool:
-        return False
-
-    def seekable(self) -> bool:
-        return False
-
-    def tell(self) -> int:
-        return self.bytes_written
-
-    def close(self) -> None:
-        """Encoders close their sink; the ring stays open for the next plan."""

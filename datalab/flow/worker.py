@@ -7,7 +7,6 @@ never send engine text, values or paths: a refusal is a code, a class of sentenc
 
 from __future__ import annotations
 
-import hashlib
 import os
 import queue
 import re
@@ -25,14 +24,11 @@ from datalab.flow import parse, ring, sandbox
 from datalab.flow.encoding import ENCODERS
 from datalab.flow.errors import StatementRefused
 from datalab.flow.request import Format
+from datalab.flow.sink import Cancelled, FreeSlots, RingSink
 
 BATCH_ROWS: Final = 32_768
 CATALOGUE: Final = "datalab_local"
 """The throw-away in-memory catalogue that holds the views of one plan; two-part names resolve in it."""
-
-
-class Cancelled(Exception):
-    """The gateway wants this plan ended."""
 
 
 class Refused(Exception):
@@ -42,81 +38,6 @@ class Refused(Exception):
         super().__init__(code)
         self.code = code
         self.names = names
-
-
-class FreeSlots:
-    """The ring's free slots. A slot is free again when the gateway has sent it and its bytes are hashed."""
-
-    def __init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        self._free: queue.SimpleQueue[int] = queue.SimpleQueue()
-        self._owed = [0] * ring.SLOTS
-        self._lock = threading.Lock()
-        for slot in range(ring.SLOTS):
-            self._free.put(slot)
-
-    def give(self, slot: int) -> None:
-        with self._lock:
-            self._owed[slot] -= 1
-            free = self._owed[slot] == 0
-        if free:
-            self._free.put(slot)
-
-    def cancel(self) -> None:
-        self._free.put(-1)
-
-    def take(self) -> int:
-        slot = self._free.get()
-        if slot < 0:
-            raise Cancelled
-        self._owed[slot] = 2
-        return slot
-
-
-class HashingSink(ring.RingSink):
-    """A ring sink that keeps the SHA-256 of all that went through it.
-
-    A long stream is hashed by a second thread, slot by slot, while the next slot fills: hashing costs a third of what
-    producing a stream costs. A short answer is hashed where it is.
-    """
-
-    def __init__(self, memory: memoryview, control: socket.socket, slots: FreeSlots) -> None:
-        super().__init__(memory, control, slots)
-        self._sha256 = hashlib.sha256()
-        self._memory = memory
-        self._give = slots.give
-        self._full: queue.SimpleQueue[tuple[int, int] | None] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
-
-    def sent(self, slot: int, used: int) -> None:
-        if self._thread is None and used == ring.SLOT_BYTES:
-            self._thread = threading.Thread(target=self._hash_slots, daemon=True)
-            self._thread.start()
-        if self._thread is None:
-            self._hash(slot, used)
-        else:
-            self._full.put((slot, used))
-
-    def digest(self) -> str:
-        """The hash of everything written; nothing may be written afterwards."""
-        self.stop()
-        return self._sha256.hexdigest()
-
-    def stop(self) -> None:
-        if self._thread is not None:
-            self._full.put(None)
-            self._thread.join()
-
-    def _hash_slots(self) -> None:
-        while (item := self._full.get()) is not None:
-            self._hash(*item)
-
-    def _hash(self, slot: int, used: int) -> None:
-        start = slot * ring.SLOT_BYTES
-        self._sha256.update(self._memory[start : start + used])
-        self._give(slot)
 
 
 class Worker:
@@ -183,30 +104,29 @@ class Worker:
         sandbox.limit(memory_bytes=self._options["memory_bytes"], file_bytes=self._options["spill_bytes"])
 
     def _run(self, plan: Mapping[str, Any]) -> None:
-        sink = HashingSink(self._memory, self._control, self._slots)
-        try:
-            result = self._answer(plan, sink)
-        except Cancelled:
-            self._send(ring.ERROR, {"code": "engine.cancelled"})
-        except Refused as refusal:
-            self._send(ring.ERROR, {"code": refusal.code, **refusal.names})
-        except StatementRefused as refusal:
-            self._send(ring.ERROR, {"code": refusal.code, "sentence": refusal.sentence, "detail": dict(refusal.detail)})
-        # UnicodeDecodeError: an httpfs message quotes the server's answer, bytes and all, and the driver cannot raise it.
-        except (duckdb.Error, MemoryError, pa.ArrowException, RuntimeError, OSError, UnicodeDecodeError) as error:
-            if self._cancelled.is_set():
-                self._send(ring.ERROR, {"code": "engine.cancelled"})
-            else:
-                self._send(ring.ERROR, classify(error))
-        else:
-            self._send(ring.DONE, result)
-        finally:
-            sink.stop()
-
-    def _send(self, kind: bytes, message: Mapping[str, Any]) -> None:
+        sink = RingSink(self._memory, self._control, self._slots)
+        kind, message = self._outcome(plan, sink)
+        sink.stop()  # before the gateway hears of the end: its next plan takes all slots anew
         self._control.sendall(ring.frame(kind, orjson.dumps(message)))
 
-    def _answer(self, plan: Mapping[str, Any], sink: HashingSink) -> dict[str, object]:
+    def _outcome(self, plan: Mapping[str, Any], sink: RingSink) -> tuple[bytes, Mapping[str, Any]]:
+        """How the plan ended, as the last frame says it. Nothing that happens in a plan may end the process."""
+        try:
+            return ring.DONE, self._answer(plan, sink)
+        except Cancelled:
+            return ring.ERROR, {"code": "engine.cancelled"}
+        except Refused as refusal:
+            return ring.ERROR, {"code": refusal.code, **refusal.names}
+        except StatementRefused as refusal:
+            return ring.ERROR, {
+                "code": refusal.code,
+                "sentence": refusal.sentence,
+                "detail": dict(refusal.detail),
+            }
+        except Exception as error:  # noqa: BLE001  every kind is a code; its text must not leave the worker
+            return ring.ERROR, {"code": "engine.cancelled"} if self._cancelled.is_set() else classify(error)
+
+    def _answer(self, plan: Mapping[str, Any], sink: RingSink) -> dict[str, object]:
         sql: str = plan["sql"]
         self._check_statement(sql, plan)
         self._create_views(plan["views"])
@@ -367,6 +287,11 @@ _BY_CLASS: Final[tuple[tuple[type[BaseException], str], ...]] = (
     (duckdb.InternalException, "engine.failed"),
     (duckdb.FatalException, "engine.failed"),
     (pa.ArrowNotImplementedError, "engine.unsupported"),
+    # An httpfs message quotes the server's answer, bytes and all, and the driver cannot raise it.
+    (UnicodeDecodeError, "engine.storage"),
+    # Encoders: a value that Python or the format has no form for, such as a date after the year 9999.
+    (ValueError, "engine.unsupported"),
+    (OverflowError, "engine.unsupported"),
 )
 
 
@@ -389,7 +314,7 @@ def classify(error: BaseException) -> dict[str, object]:
 
 
 def main() -> None:
-    """`python -m datalab.flow.worker CONTROL_FD RING_FD`: descriptors inherited, options as the first frame."""
+    """The process, from its two inherited descriptors (see `start.py`); its options are the first frame."""
     sandbox.detach()
     control = socket.socket(fileno=int(sys.argv[1]))
     memory = ring.view(int(sys.argv[2]))
@@ -400,7 +325,3 @@ def main() -> None:
     options = orjson.loads(payload)
     os.chdir(options["temp_directory"])
     Worker(control, memory, options).serve()
-
-
-if __name__ == "__main__":
-    main()

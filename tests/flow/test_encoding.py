@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
+import sys
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -145,3 +147,20 @@ def test_an_empty_result_is_a_complete_answer(format_: Format) -> None:
 )
 def test_json_values_lose_nothing(value: Any, expected: Any) -> None:
     assert json_value(value) == expected
+
+
+def test_the_worker_says_a_time_with_zone_in_utc_without_pandas() -> None:
+    """A process that has none, as workers have none."""
+    program = (
+        "import sys; from datalab.flow.start import Absent; sys.meta_path.insert(0, Absent())\n"
+        "import pyarrow as pa; from datalab.flow.encoding import json_column\n"
+        "print(json_column(pa.array([0], pa.timestamp('us', 'UTC'))), 'pandas' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['1970-01-01T00:00:00+00:00'] False"
+
+
+def test_json_keeps_the_nanoseconds_that_python_cannot_hold() -> None:
+    table = pa.table({"at": pa.array([1_704_067_200_123_456_789, None, -1], pa.timestamp("ns"))})
+    rows = json.loads(encode(Format.JSON, table))["rows"]
+    assert rows == [["2024-01-01T00:00:00.123456789"], [None], ["1969-12-31T23:59:59.999999999"]]

@@ -310,3 +310,54 @@ def test_a_file_rewritten_in_place_is_never_read_from_a_warm_workers_cache(
             assert json.loads(await answer(engine, plan))["columns"][0]["name"] == name
 
     on_engine(options, work)
+
+
+ODD_VALUES = [
+    "DATE '20000-01-01'",
+    "DATE '-infinity'",
+    "TIMESTAMP 'infinity'",
+    "TIMESTAMP_NS '2024-01-01 00:00:00.123456789'",
+    "TIMESTAMPTZ '2024-01-01 00:00:00+02'",
+    "TIME '23:59:59.999999'",
+    "TIMETZ '10:00:00+02'",
+    "INTERVAL '14 months 3 days 5 seconds'",
+    "170141183460469231731687303715884105727::HUGEINT",
+    "18446744073709551615::UBIGINT",
+    "'infinity'::DOUBLE",
+    "'10110'::BIT",
+    "uuid()",
+    "'a'::ENUM('a', 'b')",
+    "MAP {'k': [1, NULL]}",
+    "{'a': {'b': DATE '2024-01-01'}}",
+    "[[1], NULL]",
+    "array_value(1, 2, 3)",
+    "union_value(num := 1)",
+    "NULL",
+    "'\\x00\\xff'::BLOB",
+]
+
+
+@pytest.mark.parametrize("format_", list(Format))
+def test_every_type_has_a_form_or_a_clear_refusal_and_the_worker_lives(
+    options: EngineOptions, make_plan: MakePlan, format_: Format
+) -> None:
+    async def work(engine: Engine) -> dict[str, str]:
+        found, processes = {}, set()
+        for value in ODD_VALUES:
+            try:
+                run = await engine.start(make_plan(ask(f"SELECT {value} AS v", format_)))
+                assert run._worker is not None
+                processes.add(run._worker.process.pid)
+                await read(run)
+                found[value] = "answered"
+            except FlowError as error:
+                found[value] = error.code
+        assert len(processes) == 1
+        return found
+
+    found = on_engine(options, work)
+    refused = {value: code for value, code in found.items() if code != "answered"}
+    assert set(refused.values()) <= {"engine.unsupported", "statement.function", "statement.unsupported"}, refused
+    for value in ("TIMESTAMPTZ '2024-01-01 00:00:00+02'", "TIMESTAMP_NS '2024-01-01 00:00:00.123456789'", "NULL"):
+        assert found[value] == "answered"
+    assert sum(code == "answered" for code in found.values()) >= len(found) - 6, refused
