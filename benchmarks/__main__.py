@@ -17,9 +17,10 @@ from rich.table import Table
 from benchmarks.data import in_process, tpch
 from benchmarks.measures import Row, filter_and_mask, small_aggregate, stream_memory, streams, tpch_queries
 from benchmarks.peers import gateway, roapi
+from benchmarks.registering import registering
 
 OUT = Path(__file__).parent / "out"
-PARTS = ("tpch", "small", "mask", "stream", "memory", "memory10")
+PARTS = ("tpch", "small", "mask", "stream", "memory", "register", "memory10")
 
 
 def main() -> None:
@@ -57,6 +58,8 @@ def measure(parts: set[str], rounds: int) -> Iterator[Row]:
                             yield from streams(peer, raw, other, rounds)
     if "mask" in parts:
         yield filter_and_mask(directory, rounds * 2)
+    if "register" in parts:
+        yield registering()
     if "memory10" in parts:
         with gateway(tpch(10), DATALAB_ENGINE_TIMEOUT_S="600") as peer:
             yield stream_memory(peer, "gateway and workers while 60 M rows pass")

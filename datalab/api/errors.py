@@ -90,7 +90,7 @@ STATUS: Mapping[type[Exception], int] = {
     flow.TooLarge: 413,
     flow.Busy: 429,
     flow.QueryUnknown: 404,
-    flow.EngineFailed: 500,
+    flow.EngineFailed: 503,
     flow.StorageUnavailable: 503,
     flow.AuditUnavailable: 503,
     registry.NotFound: 404,
