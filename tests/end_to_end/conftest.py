@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,16 @@ BIG = f"SELECT range AS id, 'row-' || range AS name, random() AS a, random() AS 
 
 @pytest.fixture(scope="session")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """On SQLite, with the clients of `opened`."""
+    with opened(tmp_path_factory.mktemp("gateway")) as running:
+        yield running
+
+
+@contextmanager
+def opened(root: Path, **more: str) -> Iterator[Running]:
     """Clients: `clinic` (the provider and its admin), `maker` (may query), `nobody` (may nothing),
-    `admin` (the gateway's operator).
+    `admin` (the gateway's operator). more: settings.
     """
-    root = tmp_path_factory.mktemp("gateway")
     settings = {
         "DATALAB_STORAGE_LOCAL_ROOTS": str(root / "data"),
         "DATALAB_STREAM_IDLE_TIMEOUT_S": "3",
@@ -32,6 +39,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         "DATALAB_SERVER_SHUTDOWN_TIMEOUT_S": "3",
         "DATALAB_STORAGE_ALLOWED_ENDPOINTS": "127.0.0.1",
         "DATALAB_STORAGE_ALLOW_HTTP": "true",
+        **more,
     }
     names = write_data(root / "data")
     catalogue = root / "catalogue"
